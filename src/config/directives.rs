@@ -1,0 +1,180 @@
+//! `ProxyLive` and `ProxyLiveResolver`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::params::{Mode, ReadTime, positive_time};
+use crate::monitor::resolver::{ResolverConfig, Servers};
+
+/// Values of `ProxyLive` by server and, inside, by balancer ("" for the server itself).
+#[derive(Default, Debug)]
+pub struct Defaults(HashMap<(usize, String), Mode>);
+
+impl Defaults {
+    /// Remembers `ProxyLive` of a server (a key), or of a `<Proxy "balancer://...">` section in it.
+    /// The error says what is wrong with the section.
+    pub fn set(&mut self, server: usize, section: Option<&str>, mode: Mode) -> Result<(), String> {
+        let balancer = match section {
+            None => String::new(),
+            Some(url) => balancer_name(url).ok_or_else(|| {
+                format!(
+                    "stands in <Proxy \"{url}\">: it is allowed in <Proxy \"balancer://...\">, in \
+                     virtual hosts and in the server; for a single worker write live=on on its \
+                     ProxyPass or ProxySet line"
+                )
+            })?,
+        };
+        self.0.insert((server, balancer), mode);
+        Ok(())
+    }
+
+    /// The default in force at a server (a key) for a plain worker or a balancer's member.
+    pub fn mode(&self, server: usize, main: usize, balancer: Option<&str>) -> Option<Mode> {
+        let section = balancer.and_then(balancer_name);
+        let of_section = section.and_then(|name| {
+            let at = |s| self.0.get(&(s, name.clone()));
+            at(server).or_else(|| at(main)).copied()
+        });
+        let of_server = |s| self.0.get(&(s, String::new())).copied();
+        of_section
+            .or_else(|| of_server(server))
+            .or_else(|| of_server(main))
+    }
+}
+
+/// `balancer://Name/path` as mod_proxy keeps it (ap_proxy_define_balancer): lower case, no path.
+fn balancer_name(url: &str) -> Option<String> {
+    let lower = url.to_ascii_lowercase();
+    let host = lower.strip_prefix("balancer://")?;
+    let host = host.split('/').next().unwrap_or_default();
+    (!host.is_empty() && !host.contains(['*', '?', '['])).then(|| format!("balancer://{host}"))
+}
+
+/// Reads the arguments of `ProxyLiveResolver`. The error is the end of a sentence that begins with
+/// the directive's name.
+pub fn resolver(args: &str, time: ReadTime) -> Result<ResolverConfig, String> {
+    let mut config = ResolverConfig::default();
+    let mut servers = Vec::new();
+    let mut system = false;
+    for word in args.split_whitespace() {
+        let word = word.trim_matches('"');
+        match word.split_once('=') {
+            Some((key, value)) if key.eq_ignore_ascii_case("timeout") => {
+                let timeout = positive_time(value, time).filter(|t| t.as_secs() <= 60);
+                config.timeout = Some(timeout.ok_or_else(|| {
+                    format!("timeout must be a time from 1ms to 60s; read '{value}'")
+                })?);
+            }
+            Some((key, value)) if key.eq_ignore_ascii_case("attempts") => {
+                let attempts = value.parse().ok().filter(|n| (1..=10).contains(n));
+                config.attempts = Some(attempts.ok_or_else(|| {
+                    format!("attempts must be a number from 1 to 10; read '{value}'")
+                })?);
+            }
+            None if word.eq_ignore_ascii_case("system") => system = true,
+            _ => servers.push(server(word)?),
+        }
+    }
+    match (system, servers.is_empty()) {
+        (true, true) => config.servers = Servers::System,
+        (false, false) => config.servers = Servers::Explicit(servers),
+        _ => {
+            return Err(format!(
+                "takes either system or addresses of name servers; read '{}'",
+                args.trim()
+            ));
+        }
+    }
+    Ok(config)
+}
+
+/// `address`, `address:port`, `[ipv6]` or `[ipv6]:port`; the port is 53 if not given.
+fn server(word: &str) -> Result<SocketAddr, String> {
+    let bare = word
+        .strip_prefix('[')
+        .and_then(|w| w.strip_suffix(']'))
+        .unwrap_or(word);
+    bare.parse::<IpAddr>()
+        .map(|ip| SocketAddr::new(ip, 53))
+        .or_else(|_| word.parse::<SocketAddr>())
+        .ok()
+        .filter(|server| server.port() != 0 && !server.ip().is_unspecified())
+        .ok_or_else(|| {
+            format!(
+                "takes system or IP addresses such as 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53, \
+                 and timeout=, attempts=; read '{word}'"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn time(text: &str) -> Option<i64> {
+        let (number, factor) = match text.strip_suffix("ms") {
+            Some(number) => (number, 1000),
+            None => (text.strip_suffix('s').unwrap_or(text), 1_000_000),
+        };
+        Some(number.parse::<i64>().ok()? * factor)
+    }
+
+    fn read(args: &str) -> Result<ResolverConfig, String> {
+        resolver(args, &time)
+    }
+
+    #[test]
+    fn good_resolvers() {
+        assert!(matches!(read("system").unwrap().servers, Servers::System));
+        let c =
+            read("127.0.0.1 192.0.2.1:5353 [::1]:54 2001:db8::1 timeout=500ms attempts=3").unwrap();
+        let Servers::Explicit(servers) = c.servers else {
+            panic!("explicit servers expected")
+        };
+        let text: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let want = [
+            "127.0.0.1:53",
+            "192.0.2.1:5353",
+            "[::1]:54",
+            "[2001:db8::1]:53",
+        ];
+        assert_eq!(text, want);
+        assert_eq!(c.timeout, Some(Duration::from_millis(500)));
+        assert_eq!(c.attempts, Some(3));
+        assert_eq!(read("system attempts=1").unwrap().attempts, Some(1));
+    }
+
+    #[test]
+    fn wrong_resolvers_say_what_was_read() {
+        for (args, part) in [
+            ("", "either system or addresses"),
+            ("timeout=2s", "either system or addresses"),
+            ("system 127.0.0.1", "either system or addresses"),
+            ("dns.example.com", "read 'dns.example.com'"),
+            ("127.0.0.1:0", "read '127.0.0.1:0'"),
+            ("127.0.0.1:99999", "read '127.0.0.1:99999'"),
+            ("0.0.0.0", "read '0.0.0.0'"),
+            ("127.0.0.1 timeout=", "timeout must be a time"),
+            ("127.0.0.1 timeout=-1s", "read '-1s'"),
+            ("127.0.0.1 timeout=61s", "from 1ms to 60s"),
+            ("127.0.0.1 attempts=0", "read '0'"),
+            ("127.0.0.1 attempts=11", "from 1 to 10"),
+            ("127.0.0.1 retries=2", "read 'retries=2'"),
+        ] {
+            let message = read(args).expect_err(args);
+            assert!(message.contains(part), "{args}: {message}");
+        }
+    }
+
+    #[test]
+    fn sections_must_name_a_balancer() {
+        let mut d = Defaults::default();
+        for url in ["*", "http://app.test/", "balancer://", "balancer://*"] {
+            let message = d.set(1, Some(url), Mode::On).expect_err(url);
+            assert!(message.contains(url), "{message}");
+        }
+        d.set(1, Some("BALANCER://App/x"), Mode::On).unwrap();
+        assert_eq!(d.mode(1, 1, Some("balancer://app")), Some(Mode::On));
+    }
+}

@@ -1,0 +1,96 @@
+//! The functions behind the directives; the table itself is in shim.c (httpd's macros).
+
+use std::ffi::{c_char, c_void};
+
+use super::guard::guard;
+use super::params::read_time;
+use super::proxy::Server;
+use super::{sys, text, to_pool};
+use crate::config;
+use crate::config::directives;
+use crate::config::params::Mode;
+
+/// `ProxyLive on|off|observe [template]`
+///
+/// # Safety
+/// Called by httpd while it reads its configuration.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn live_cmd_proxy_live(
+    cmd: *mut sys::cmd_parms,
+    _dir: *mut c_void,
+    mode: *const c_char,
+    template: *const c_char,
+) -> *const c_char {
+    // SAFETY: httpd passes a valid cmd and C strings (the second NULL if not given).
+    let (cmd, mode, template) = unsafe { (&*cmd, text(mode), text(template)) };
+    answer(cmd, "ProxyLive", || {
+        if !template.is_empty() {
+            return Err(format!(
+                "templates are not supported yet by this version; read '{template}'"
+            ));
+        }
+        let mode = Mode::parse(&mode)?;
+        let section = section(cmd)?;
+        let server = Server::new(cmd.server).key();
+        config::with(|c| c.defaults().set(server, section.as_deref(), mode))
+    })
+}
+
+/// `ProxyLiveResolver system | address[:port] ... [timeout=2s] [attempts=2]`
+///
+/// # Safety
+/// Called by httpd while it reads its configuration.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn live_cmd_resolver(
+    cmd: *mut sys::cmd_parms,
+    _dir: *mut c_void,
+    args: *const c_char,
+) -> *const c_char {
+    // SAFETY: httpd passes a valid cmd and a C string.
+    let (cmd, args) = unsafe { (&*cmd, text(args)) };
+    answer(cmd, "ProxyLiveResolver", || {
+        if Server::new(cmd.server).is_virtual() {
+            return Err("is allowed in the main server only, not in <VirtualHost>".into());
+        }
+        let resolver = directives::resolver(&args, &read_time)?;
+        config::with(|c| c.set_resolver(resolver))
+    })
+}
+
+/// Runs a directive; its error message gets the directive's name in front.
+fn answer(
+    cmd: &sys::cmd_parms,
+    name: &str,
+    work: impl FnOnce() -> Result<(), String>,
+) -> *const c_char {
+    match guard(name, Ok(()), work) {
+        Ok(()) => std::ptr::null(),
+        // SAFETY: the configuration pool, used by this thread only.
+        Err(message) => unsafe { to_pool(cmd.pool, &format!("{name} {message}")) },
+    }
+}
+
+/// The URL of the `<Proxy>` section around the directive; None outside of sections.
+fn section(cmd: &sys::cmd_parms) -> Result<Option<String>, String> {
+    if cmd.path.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: httpd's configuration tree; parent and names are NULL or valid while it is walked.
+    let around = unsafe {
+        cmd.directive
+            .as_ref()
+            .and_then(|d| d.parent.as_ref())
+            .map(|parent| text(parent.directive))
+    };
+    if around.is_some_and(|name| name.eq_ignore_ascii_case("<Proxy")) {
+        // SAFETY: `path` is not NULL here; mod_proxy's section sets it to the section's URL.
+        return Ok(Some(unsafe { text(cmd.path) }));
+    }
+    Err(
+        "is allowed in the server, in <VirtualHost> and in <Proxy \"balancer://...\"> only, not in \
+         other sections"
+            .into(),
+    )
+}

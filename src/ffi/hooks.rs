@@ -1,0 +1,180 @@
+//! httpd's hooks.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+
+use super::guard::guard;
+use super::log::{self, Level};
+use super::proxy::{Server, Worker};
+use super::{address, conn, module, params, sys};
+use crate::adopt::request::{self, Enter};
+use crate::adopt::{child, plan};
+use crate::config;
+use crate::log as log_line;
+
+const OK: c_int = sys::OK as c_int;
+const DECLINED: c_int = sys::DECLINED as c_int;
+const FAILED: c_int = sys::HTTP_INTERNAL_SERVER_ERROR as c_int;
+
+/// A NULL-terminated list of module names for hook ordering.
+#[repr(transparent)]
+struct Names<const N: usize>([*const c_char; N]);
+// SAFETY: constant pointers to constant strings.
+unsafe impl<const N: usize> Sync for Names<N> {}
+
+static PROXY: Names<2> = Names([c"mod_proxy.c".as_ptr(), ptr::null()]);
+static BALANCER: Names<2> = Names([c"mod_proxy_balancer.c".as_ptr(), ptr::null()]);
+static CHILDREN: Names<4> = Names([
+    c"mod_proxy.c".as_ptr(),
+    c"mod_proxy_balancer.c".as_ptr(),
+    c"mod_proxy_hcheck.c".as_ptr(),
+    ptr::null(),
+]);
+
+/// `register_hooks` of the module record.
+pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
+    let none = ptr::null();
+    // SAFETY: the lists and functions live forever (the library is never unloaded: nodelete).
+    unsafe {
+        let first = sys::APR_HOOK_FIRST as c_int;
+        let last = sys::APR_HOOK_LAST as c_int;
+        sys::ap_hook_pre_config(Some(pre_config), none, PROXY.0.as_ptr(), first);
+        // Before members' shared parts move to slotmem in mod_proxy_balancer's post_config.
+        sys::ap_hook_post_config(
+            Some(post_config),
+            PROXY.0.as_ptr(),
+            BALANCER.0.as_ptr(),
+            first,
+        );
+        sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
+        sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
+        sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
+        conn::register_filter();
+        if sys::live_proxy_loaded() != 0 {
+            sys::live_hook_scheme_handler(Some(scheme_handler));
+        }
+    }
+}
+
+unsafe extern "C" fn pre_config(
+    _pconf: *mut sys::apr_pool_t,
+    _plog: *mut sys::apr_pool_t,
+    _ptemp: *mut sys::apr_pool_t,
+) -> c_int {
+    log::set_main(ptr::null_mut());
+    guard("pre_config", FAILED, || {
+        config::with(|c| c.reset());
+        plan::reset();
+        match module::check_server() {
+            Ok(()) => {
+                params::register();
+                OK
+            }
+            Err(message) => {
+                log::write(Level::Crit, &message);
+                FAILED
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn post_config(
+    _pconf: *mut sys::apr_pool_t,
+    _plog: *mut sys::apr_pool_t,
+    _ptemp: *mut sys::apr_pool_t,
+    main: *mut sys::server_rec,
+) -> c_int {
+    log::set_main(main);
+    // SAFETY: asks httpd in which pass over the configuration it is.
+    let state = unsafe { sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) };
+    if state == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+        return OK;
+    }
+    guard("post_config", FAILED, || {
+        match plan::make(Server::new(main)) {
+            Ok(()) => OK,
+            Err(message) => {
+                log::write(Level::Crit, &message);
+                FAILED
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn child_init(pchild: *mut sys::apr_pool_t, main: *mut sys::server_rec) {
+    log::set_main(main);
+    guard("child_init", (), || {
+        let Some(plan) = plan::take() else { return };
+        if let Err(different) = address::verify(Server::new(main), pchild) {
+            log_line!(
+                Level::Error,
+                "this httpd keeps backend addresses in another way than mod_proxy_live knows \
+                 ({different}): DNS is not followed in this child; please report the httpd version"
+            );
+            return;
+        }
+        for planned in &plan.workers {
+            // SAFETY: mod_proxy's own child_init has run; members may not be initialized in this child
+            // yet, and initializing twice is harmless (ap_proxy_initialize_worker looks).
+            unsafe {
+                let worker = planned.worker.raw();
+                if (*worker).cp.is_null() {
+                    sys::live_initialize_worker(worker, planned.server.raw(), pchild);
+                }
+            }
+        }
+        // SAFETY: pchild is live; the callback needs no data. Registered after mod_proxy's, so it runs
+        // before mod_proxy takes the connection pools away.
+        unsafe { sys::apr_pool_pre_cleanup_register(pchild, ptr::null(), Some(child_exit)) };
+        child::start(plan);
+    });
+}
+
+/// The child begins to end: gracefully, it may serve for long, but it must not lead.
+unsafe extern "C" fn child_stopping(_pchild: *mut sys::apr_pool_t, _graceful: c_int) {
+    if let Some(child) = child::current() {
+        child.set_stopping();
+    }
+}
+
+/// pchild is being destroyed; possibly inside a signal handler (prefork), so only atomics and system
+/// calls from here on.
+unsafe extern "C" fn child_exit(_data: *mut c_void) -> sys::apr_status_t {
+    if let Some(child) = child::current() {
+        child.close();
+    }
+    sys::APR_SUCCESS as sys::apr_status_t
+}
+
+/// Whether the MPM is ending this process.
+pub fn mpm_is_stopping() -> bool {
+    let mut state = 0;
+    // SAFETY: reads the MPM's state into `state`.
+    let status = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_MPM_STATE as c_int, &mut state) };
+    status == sys::APR_SUCCESS as i32 && state == sys::AP_MPMQ_STOPPING as c_int
+}
+
+/// The wrapper: runs the scheme handlers itself for a live worker, so that it sees begin and end.
+unsafe extern "C" fn scheme_handler(
+    r: *mut sys::request_rec,
+    worker: *mut sys::proxy_worker,
+    conf: *mut sys::proxy_server_conf,
+    url: *mut c_char,
+    proxyhost: *const c_char,
+    proxyport: sys::apr_port_t,
+) -> c_int {
+    let Some(child) = child::current() else {
+        return DECLINED;
+    };
+    let entered = guard("the request's begin", Enter::Pass, || {
+        request::enter(child, r as usize, Worker::new(worker), !proxyhost.is_null())
+    });
+    if entered == Enter::Pass {
+        return DECLINED;
+    }
+    // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
+    let status =
+        unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
+    guard("the request's end", (), || request::leave(r as usize));
+    status
+}

@@ -1,0 +1,234 @@
+//! Views of httpd's servers and of mod_proxy's workers.
+
+use std::slice;
+
+use super::sys;
+use super::text;
+
+/// A server or virtual host of the configuration in force.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Server(*mut sys::server_rec);
+
+// SAFETY: server_recs live in pconf as long as the configuration (in a child: as long as it lives) and
+// are only read after the configuration phase.
+unsafe impl Send for Server {}
+// SAFETY: as above: read only.
+unsafe impl Sync for Server {}
+
+impl Server {
+    /// `raw` is a server_rec of the configuration that is being read or in force.
+    pub(super) const fn new(raw: *mut sys::server_rec) -> Self {
+        Self(raw)
+    }
+
+    pub(super) const fn raw(self) -> *mut sys::server_rec {
+        self.0
+    }
+
+    /// Tells servers apart while one configuration lives.
+    pub fn key(self) -> usize {
+        self.0 as usize
+    }
+
+    pub fn is_virtual(self) -> bool {
+        // SAFETY: a live server_rec (see `new`).
+        unsafe { (*self.0).is_virtual != 0 }
+    }
+
+    /// This server and those behind it in httpd's list; from the main server: all of them.
+    pub fn chain(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |s| {
+            // SAFETY: a live server_rec; `next` is NULL or another one.
+            let next = unsafe { (*s.0).next };
+            (!next.is_null()).then_some(Self(next))
+        })
+    }
+
+    /// `ServerName`, for messages.
+    pub fn name(self) -> String {
+        // SAFETY: a live server_rec; its host name is NULL or a C string in pconf.
+        unsafe { text((*self.0).server_hostname) }
+    }
+
+    fn conf(self) -> Option<&'static sys::proxy_server_conf> {
+        // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server.
+        unsafe { sys::live_proxy_conf(self.0).as_ref() }
+    }
+
+    /// Calls `visit` for each worker that mod_proxy knows in this server: first the plain ones, then
+    /// the members of its balancers (with the balancer's name, `balancer://...`).
+    pub fn workers(self, mut visit: impl FnMut(Worker, Option<&str>)) {
+        let Some(conf) = self.conf() else { return };
+        for worker in elements_of::<sys::proxy_worker>(conf.workers) {
+            visit(Worker(worker), None);
+        }
+        for balancer in elements_of::<sys::proxy_balancer>(conf.balancers) {
+            // SAFETY: an element of mod_proxy's array of balancers; `s` is set since its definition.
+            let (name, members) = unsafe {
+                let b = &*balancer;
+                (
+                    text(b.s.as_ref().map_or(std::ptr::null(), |s| s.name.as_ptr())),
+                    b.workers,
+                )
+            };
+            for member in elements_of::<*mut sys::proxy_worker>(members) {
+                // SAFETY: an element of the array of pointers to members.
+                visit(Worker(unsafe { *member }), Some(&name));
+            }
+        }
+    }
+
+    /// The `ProxyRemote` lines in force: the pattern, or None for a regular expression.
+    pub fn remotes(self) -> Vec<Option<String>> {
+        let Some(conf) = self.conf() else {
+            return Vec::new();
+        };
+        elements_of::<sys::proxy_remote>(conf.proxies)
+            .map(|remote| {
+                // SAFETY: an element of mod_proxy's array of struct proxy_remote.
+                let remote = unsafe { &*remote };
+                // SAFETY: `scheme` is a C string in pconf.
+                (remote.use_regex == 0).then(|| unsafe { text(remote.scheme) })
+            })
+            .collect()
+    }
+}
+
+/// Pointers to the elements of an apr array that holds values of type T.
+fn elements_of<T>(array: *mut sys::apr_array_header_t) -> impl Iterator<Item = *mut T> {
+    // SAFETY: `array` is NULL or an apr array of T (the callers name mod_proxy's arrays), not changed
+    // meanwhile: post_config and child_init run alone.
+    let (base, count) = unsafe {
+        match array.as_ref() {
+            Some(a) if a.elt_size as usize == size_of::<T>() => {
+                (a.elts.cast::<T>(), usize::try_from(a.nelts).unwrap_or(0))
+            }
+            _ => (std::ptr::null_mut(), 0),
+        }
+    };
+    (0..count).map(move |i| base.wrapping_add(i))
+}
+
+/// A worker of mod_proxy: a plain one or a member of a balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Worker(*mut sys::proxy_worker);
+
+// SAFETY: from post_config on a proxy_worker stays where it is until its configuration is replaced
+// (in a child: until it ends); what changes in it is used under mod_proxy's own locks or atomically.
+unsafe impl Send for Worker {}
+// SAFETY: as above.
+unsafe impl Sync for Worker {}
+
+impl Worker {
+    pub(super) const fn new(raw: *mut sys::proxy_worker) -> Self {
+        Self(raw)
+    }
+
+    pub(super) const fn raw(self) -> *mut sys::proxy_worker {
+        self.0
+    }
+
+    /// Tells workers apart (the same worker in two virtual hosts has two keys).
+    pub fn key(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The key of the part that copies of a worker share while the configuration is read.
+    pub fn shared_key(self) -> usize {
+        self.shared() as *const _ as usize
+    }
+
+    pub(super) fn shared(&self) -> &sys::proxy_worker_shared {
+        // SAFETY: `s` is set by ap_proxy_define_worker and only ever replaced by a copy elsewhere
+        // (slotmem) before the children start.
+        unsafe { &*(*self.0).s }
+    }
+
+    pub(super) fn shared_raw(self) -> *mut sys::proxy_worker_shared {
+        // SAFETY: as in `shared`.
+        unsafe { (*self.0).s }
+    }
+
+    /// The worker's URL, as the balancer-manager shows it.
+    pub fn name(&self) -> String {
+        array_text(&self.shared().name_ex)
+    }
+
+    /// Name or address of the backend, as configured.
+    pub fn host(&self) -> String {
+        array_text(&self.shared().hostname_ex)
+    }
+
+    pub fn scheme(&self) -> String {
+        array_text(&self.shared().scheme)
+    }
+
+    /// The backend's port (never 0: mod_proxy fills in the scheme's).
+    pub fn port(&self) -> u16 {
+        self.shared().port
+    }
+
+    pub fn is_unix_socket(&self) -> bool {
+        self.shared().uds_path[0] != 0
+    }
+
+    /// One of mod_proxy's catch-all workers.
+    pub fn is_generic(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_GENERIC != 0
+    }
+
+    /// `ProxyPassMatch` with a substitution in the host part: every request has a host of its own.
+    pub fn host_is_substituted(&self) -> bool {
+        // SAFETY: reads a bit-field of the worker's shared part.
+        let matchable = unsafe { sys::live_worker_host_matchable(self.shared_raw()) };
+        matchable != 0 || self.host().contains('$')
+    }
+
+    /// Whether mod_proxy keeps the backend's address (`is_address_reusable` after initialization).
+    pub fn keeps_address(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_worker_address_reusable(self.shared_raw()) != 0 }
+    }
+
+    /// `disablereuse=on`, given or implied.
+    pub fn disables_reuse(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_worker_disables_reuse(self.shared_raw()) != 0 }
+    }
+
+    /// Whether mod_proxy_hcheck checks this worker (`hcmethod`), which then owns HC_FAIL.
+    pub fn is_hchecked(&self) -> bool {
+        self.shared().method != sys::hcmethod_t_NONE
+    }
+
+    fn status(&self) -> u32 {
+        // SAFETY: an atomic read of the worker's status word.
+        unsafe { sys::live_status_get(self.shared_raw()) }
+    }
+
+    /// Whether mod_proxy refuses requests for this worker because of HC_FAIL.
+    pub fn is_failed(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_HC_FAIL != 0
+    }
+
+    /// Sets or clears HC_FAIL; true when that changed something. Other bits are left alone.
+    pub fn set_failed(&self, failed: bool) -> bool {
+        // SAFETY: an atomic change of the worker's status word.
+        let old = unsafe {
+            if failed {
+                sys::live_status_or(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
+            } else {
+                sys::live_status_and_not(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
+            }
+        };
+        (old & sys::PROXY_WORKER_HC_FAIL != 0) != failed
+    }
+}
+
+/// Text in one of mod_proxy's fixed arrays, up to the NUL.
+fn array_text(array: &[std::ffi::c_char]) -> String {
+    let len = array.iter().position(|c| *c == 0).unwrap_or(array.len());
+    // SAFETY: c_char and u8 have the same layout; `len` is within the array.
+    let bytes = unsafe { slice::from_raw_parts(array.as_ptr().cast::<u8>(), len) };
+    String::from_utf8_lossy(bytes).into_owned()
+}

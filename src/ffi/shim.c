@@ -1,0 +1,140 @@
+#include "shim.h"
+
+/* mod_proxy may not be loaded: its symbols must not stop the loader before we can say so. */
+#pragma weak proxy_module
+#pragma weak proxy_hook_scheme_handler
+#pragma weak proxy_run_scheme_handler
+#pragma weak ap_proxy_initialize_worker
+#pragma weak ap_proxy_define_worker
+#pragma weak ap_proxy_acquire_connection
+#pragma weak ap_proxy_release_connection
+#pragma weak ap_proxy_determine_address
+
+extern module AP_MODULE_DECLARE_DATA proxy_live_module;
+extern module AP_MODULE_DECLARE_DATA core_module;
+extern module AP_MODULE_DECLARE_DATA proxy_module;
+APLOG_USE_MODULE(proxy_live);
+
+static const char scheme[] = "PROXYLIVE";
+
+const command_rec live_commands[] = {
+    AP_INIT_TAKE12("ProxyLive", live_cmd_proxy_live, NULL, RSRC_CONF | ACCESS_CONF,
+                   "on, off or observe: the default of live= for workers; optionally a template"),
+    AP_INIT_RAW_ARGS("ProxyLiveResolver", live_cmd_resolver, NULL, RSRC_CONF,
+                     "system, or address[:port] ..., with timeout= and attempts="),
+    { NULL }
+};
+
+int live_log_enabled(const server_rec *s, int level)
+{
+    return s ? APLOG_IS_LEVEL(s, level) : level <= APLOG_WARNING;
+}
+
+void live_log(const server_rec *s, int level, const char *text)
+{
+    ap_log_error(APLOG_MARK, level, 0, s, "%s", text);
+}
+
+int live_proxy_loaded(void)
+{
+    return &proxy_module != NULL && proxy_hook_scheme_handler != NULL
+           && proxy_run_scheme_handler != NULL && ap_proxy_initialize_worker != NULL
+           && ap_proxy_define_worker != NULL && ap_proxy_acquire_connection != NULL
+           && ap_proxy_release_connection != NULL;
+}
+
+int live_core_minor(void)
+{
+    return core_module.minor_version;
+}
+
+int live_proxy_minor(void)
+{
+    return proxy_module.minor_version;
+}
+
+proxy_server_conf *live_proxy_conf(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &proxy_module);
+}
+
+void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_server_conf *, char *,
+                                       const char *, apr_port_t))
+{
+    proxy_hook_scheme_handler(f, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
+                            const char *proxyhost, apr_port_t proxyport)
+{
+    return proxy_run_scheme_handler(r, w, conf, url, proxyhost, proxyport);
+}
+
+apr_status_t live_initialize_worker(proxy_worker *w, server_rec *s, apr_pool_t *p)
+{
+    return ap_proxy_initialize_worker(w, s, p);
+}
+
+const char *live_define_worker(apr_pool_t *p, proxy_worker **w, const char *url)
+{
+    return ap_proxy_define_worker(p, w, NULL, NULL, url, 0);
+}
+
+int live_acquire_connection(proxy_conn_rec **conn, proxy_worker *w, server_rec *s)
+{
+    return ap_proxy_acquire_connection(scheme, conn, w, s);
+}
+
+void live_release_connection(proxy_conn_rec *conn, server_rec *s)
+{
+    ap_proxy_release_connection(scheme, conn, s);
+}
+
+apr_status_t live_determine_address(proxy_conn_rec *conn, const char *host, apr_port_t port, server_rec *s)
+{
+    if (ap_proxy_determine_address == NULL) {
+        return APR_ENOTIMPL;
+    }
+    return ap_proxy_determine_address(scheme, conn, host, port, 0, NULL, s);
+}
+
+int live_worker_trylock(proxy_worker *w)
+{
+    return w->cp != NULL && w->tmutex != NULL && apr_thread_mutex_trylock(w->tmutex) == APR_SUCCESS;
+}
+
+void live_worker_unlock(proxy_worker *w)
+{
+    apr_thread_mutex_unlock(w->tmutex);
+}
+
+unsigned live_status_or(proxy_worker_shared *s, unsigned bits)
+{
+    return __atomic_fetch_or(&s->status, bits, __ATOMIC_SEQ_CST);
+}
+
+unsigned live_status_and_not(proxy_worker_shared *s, unsigned bits)
+{
+    return __atomic_fetch_and(&s->status, ~bits, __ATOMIC_SEQ_CST);
+}
+
+unsigned live_status_get(const proxy_worker_shared *s)
+{
+    return __atomic_load_n(&s->status, __ATOMIC_RELAXED);
+}
+
+/* As ap_proxy_initialize_worker() will decide it: httpd asks DNS itself for each connection. */
+int live_worker_address_reusable(const proxy_worker_shared *s)
+{
+    return s->is_address_reusable && s->address_ttl != 0 && (s->address_ttl_set || !s->disablereuse);
+}
+
+int live_worker_disables_reuse(const proxy_worker_shared *s)
+{
+    return s->disablereuse;
+}
+
+int live_worker_host_matchable(const proxy_worker_shared *s)
+{
+    return s->is_host_matchable;
+}

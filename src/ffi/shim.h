@@ -1,0 +1,54 @@
+/* What Rust cannot say: httpd's macros, variadic functions and symbols of mod_proxy that may be absent. */
+#ifndef PROXY_LIVE_SHIM_H
+#define PROXY_LIVE_SHIM_H
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_connection.h"
+#include "http_protocol.h"
+#include "util_filter.h"
+#include "ap_mpm.h"
+#include "mpm_common.h"
+#include "apr_optional.h"
+#include "apr_portable.h"
+#include "mod_proxy.h"
+
+/* The command table; its functions are in Rust. */
+extern const command_rec live_commands[];
+const char *live_cmd_proxy_live(cmd_parms *cmd, void *dir, const char *mode, const char *tmpl);
+const char *live_cmd_resolver(cmd_parms *cmd, void *dir, const char *args);
+
+/* Log: `text` is never a format. `s` may be NULL (before the configuration is read). */
+int live_log_enabled(const server_rec *s, int level);
+void live_log(const server_rec *s, int level, const char *text);
+
+/* Symbols of mod_proxy are weak: absent ones are found here, with a message, not by the loader. */
+int live_proxy_loaded(void);
+int live_core_minor(void);
+int live_proxy_minor(void);
+proxy_server_conf *live_proxy_conf(const server_rec *s);
+void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_server_conf *, char *,
+                                       const char *, apr_port_t));
+int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
+                            const char *proxyhost, apr_port_t proxyport);
+apr_status_t live_initialize_worker(proxy_worker *w, server_rec *s, apr_pool_t *p);
+const char *live_define_worker(apr_pool_t *p, proxy_worker **w, const char *url);
+int live_acquire_connection(proxy_conn_rec **conn, proxy_worker *w, server_rec *s);
+void live_release_connection(proxy_conn_rec *conn, server_rec *s);
+apr_status_t live_determine_address(proxy_conn_rec *conn, const char *host, apr_port_t port, server_rec *s);
+
+/* The worker's own mutex, tried only; a worker without one (not initialized) counts as locked by others. */
+int live_worker_trylock(proxy_worker *w);
+void live_worker_unlock(proxy_worker *w);
+
+/* Bits in shared or concurrently used words. */
+unsigned live_status_or(proxy_worker_shared *s, unsigned bits);
+unsigned live_status_and_not(proxy_worker_shared *s, unsigned bits);
+unsigned live_status_get(const proxy_worker_shared *s);
+int live_worker_address_reusable(const proxy_worker_shared *s);
+int live_worker_disables_reuse(const proxy_worker_shared *s);
+int live_worker_host_matchable(const proxy_worker_shared *s);
+
+#endif
