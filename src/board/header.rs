@@ -1,0 +1,130 @@
+//! The words that all names share: generation, epoch, leader, counters.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::Board;
+use super::layout::{
+    COUNTERS_AT, COUNTERS_MAX, EPOCH_AT, GENERATION_AT, LEADER_HEARTBEAT_AT, LEADER_PID_AT,
+    LEADER_SINCE_AT, TICKET_AT,
+};
+use super::slot::RETRIES;
+
+/// Who leads. Times are monotonic milliseconds, from shared memory: subtract
+/// them with saturation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Leader {
+    /// Process id; 0 for nobody.
+    pub pid: u32,
+    pub since_ms: u64,
+    pub heartbeat_ms: u64,
+}
+
+/// What is counted for the status page, since the board was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Counter {
+    /// DNS questions sent.
+    Queries,
+    /// Look-ups that gave no usable answer.
+    LookupFailures,
+    /// Changed sets of addresses.
+    AddressChanges,
+    /// Children that became leader.
+    Takeovers,
+}
+
+impl Counter {
+    /// All counters, in the order of their numbers.
+    pub const ALL: [Self; 4] = [
+        Self::Queries,
+        Self::LookupFailures,
+        Self::AddressChanges,
+        Self::Takeovers,
+    ];
+}
+
+const _: () = assert!(Counter::ALL.len() <= COUNTERS_MAX);
+
+impl Board {
+    /// The word that children wait on; its low 32 bits are the futex.
+    pub fn generation_word(&self) -> &'static AtomicU64 {
+        &self.words[GENERATION_AT]
+    }
+
+    /// Counts with each change that children must look at; wraps.
+    pub fn generation(&self) -> u32 {
+        self.generation_word().load(Ordering::Acquire) as u32
+    }
+
+    /// Counts the generation up and returns it. The caller wakes the futex.
+    pub fn bump_generation(&self) -> u32 {
+        let before = self.generation_word().fetch_add(1, Ordering::AcqRel);
+        before.wrapping_add(1) as u32
+    }
+
+    /// The newest configuration's number; 0 before the first.
+    pub fn epoch(&self) -> u64 {
+        self.words[EPOCH_AT].load(Ordering::Acquire)
+    }
+
+    /// Counts the epoch up and returns it. Parent only.
+    pub fn raise_epoch(&self) -> u64 {
+        let before = self.words[EPOCH_AT].fetch_add(1, Ordering::AcqRel);
+        before.wrapping_add(1)
+    }
+
+    /// Who leads now.
+    pub fn leader(&self) -> Leader {
+        let word = |at: usize| self.words[at].load(Ordering::Acquire);
+        let mut leader = Leader::default();
+        // Not all of one leader only when two took over during the attempts.
+        for _ in 0..=RETRIES {
+            let pid = word(LEADER_PID_AT);
+            leader = Leader {
+                pid: pid as u32,
+                since_ms: word(LEADER_SINCE_AT),
+                heartbeat_ms: word(LEADER_HEARTBEAT_AT),
+            };
+            fence(Ordering::Acquire);
+            if self.words[LEADER_PID_AT].load(Ordering::Relaxed) == pid {
+                break;
+            }
+        }
+        leader
+    }
+
+    /// Enters the new leader, whose lock makes it the only one.
+    pub fn set_leader(&self, pid: u32, now_ms: u64) {
+        self.words[LEADER_PID_AT].store(0, Ordering::Release);
+        fence(Ordering::Release);
+        self.words[LEADER_SINCE_AT].store(now_ms, Ordering::Relaxed);
+        self.words[LEADER_HEARTBEAT_AT].store(now_ms, Ordering::Relaxed);
+        self.words[LEADER_PID_AT].store(pid.into(), Ordering::Release);
+    }
+
+    /// The leader is alive and well at `now_ms`.
+    pub fn heartbeat(&self, now_ms: u64) {
+        self.words[LEADER_HEARTBEAT_AT].store(now_ms, Ordering::Release);
+    }
+
+    /// Nobody leads, unless somebody other than `pid` does already.
+    pub fn clear_leader(&self, pid: u32) {
+        let leader = &self.words[LEADER_PID_AT];
+        let _ = leader.compare_exchange(pid.into(), 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Counts `n` events.
+    pub fn add(&self, counter: Counter, n: u64) {
+        self.words[COUNTERS_AT + counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Events counted.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.words[COUNTERS_AT + counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// A number that nobody else got: each child's own starting offset.
+    pub fn ticket(&self) -> u64 {
+        self.words[TICKET_AT].fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,157 @@
+//! What the board says about one name, and its form in words.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::logic::addr::Addr;
+
+/// Addresses kept per name, both families together.
+pub const MAX_ADDRS: usize = 128;
+
+/// Words before the addresses.
+const HEAD: usize = 10;
+/// Words of one address.
+const PER_ADDR: usize = 3;
+/// Words of the longest record.
+pub const RECORD_WORDS: usize = HEAD + MAX_ADDRS * PER_ADDR;
+
+/// Where the addresses come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Source {
+    #[default]
+    None,
+    Dns,
+    Hosts,
+}
+
+/// How the look-ups of one address family go. Times are monotonic milliseconds;
+/// they come from shared memory, so subtract them with saturation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FamilyState {
+    /// Last good answer; 0 for never.
+    pub good_ms: u64,
+    /// When the look-ups began to fail; 0 while they do not fail.
+    pub failing_since_ms: u64,
+    /// When a failing family is asked again.
+    pub retry_ms: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Code of the last failure; 0 for none.
+    pub error: u32,
+}
+
+/// All that is known of one name. The default is "never answered".
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NameRecord {
+    /// The last good addresses, IPv4 first; at most [`MAX_ADDRS`].
+    pub addrs: Vec<Addr>,
+    pub v4: FamilyState,
+    pub v6: FamilyState,
+    /// TTL in force, in seconds, after its bounds; 0 for addresses of a hosts file.
+    pub ttl_s: u32,
+    /// Monotonic milliseconds at which the name is asked for again.
+    pub expires_ms: u64,
+    pub source: Source,
+}
+
+impl NameRecord {
+    /// Writes the record into `out` and returns the number of words. Addresses
+    /// beyond the first [`MAX_ADDRS`] are left out.
+    pub(super) fn encode(&self, out: &mut [u64; RECORD_WORDS]) -> usize {
+        let count = self.addrs.len().min(MAX_ADDRS);
+        let source = match self.source {
+            Source::None => 0,
+            Source::Dns => 1,
+            Source::Hosts => 2,
+        };
+        out[0] = pack((count as u32) << 8 | source, self.ttl_s);
+        out[1] = self.expires_ms;
+        out[2..6].copy_from_slice(&self.v4.encode());
+        out[6..10].copy_from_slice(&self.v6.encode());
+        let words = out[HEAD..].chunks_exact_mut(PER_ADDR);
+        for (words, addr) in words.zip(&self.addrs) {
+            words.copy_from_slice(&encode_addr(addr));
+        }
+        HEAD + count * PER_ADDR
+    }
+
+    /// Reads a record; `None` when the words are not one.
+    pub(super) fn decode(words: &[u64]) -> Option<Self> {
+        let (head, addrs) = words.split_at_checked(HEAD)?;
+        let (kind, ttl_s) = unpack(head[0]);
+        let source = match kind & 0xff {
+            0 => Source::None,
+            1 => Source::Dns,
+            2 => Source::Hosts,
+            _ => return None,
+        };
+        let count = (kind >> 8) as usize;
+        if count > MAX_ADDRS || addrs.len() != count * PER_ADDR {
+            return None;
+        }
+        Some(Self {
+            addrs: addrs
+                .chunks_exact(PER_ADDR)
+                .map(decode_addr)
+                .collect::<Option<_>>()?,
+            v4: FamilyState::decode(&head[2..6]),
+            v6: FamilyState::decode(&head[6..10]),
+            ttl_s,
+            expires_ms: head[1],
+            source,
+        })
+    }
+}
+
+impl FamilyState {
+    fn encode(&self) -> [u64; 4] {
+        [
+            self.good_ms,
+            self.failing_since_ms,
+            self.retry_ms,
+            pack(self.failures, self.error),
+        ]
+    }
+
+    fn decode(words: &[u64]) -> Self {
+        let (failures, error) = unpack(words[3]);
+        Self {
+            good_ms: words[0],
+            failing_since_ms: words[1],
+            retry_ms: words[2],
+            failures,
+            error,
+        }
+    }
+}
+
+/// An address as two words of bits and one of family and scope.
+fn encode_addr(addr: &Addr) -> [u64; PER_ADDR] {
+    match addr.ip {
+        IpAddr::V4(ip) => [0, u64::from(ip.to_bits()), pack(4, addr.scope)],
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            [(bits >> 64) as u64, bits as u64, pack(6, addr.scope)]
+        }
+    }
+}
+
+fn decode_addr(words: &[u64]) -> Option<Addr> {
+    let (family, scope) = unpack(words[2]);
+    let ip = match family {
+        4 if words[0] == 0 => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(words[1]).ok()?)),
+        6 => IpAddr::V6(Ipv6Addr::from_bits(
+            u128::from(words[0]) << 64 | u128::from(words[1]),
+        )),
+        _ => return None,
+    };
+    Some(Addr { ip, scope })
+}
+
+/// Two 32-bit values in one word.
+pub(super) const fn pack(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+pub(super) const fn unpack(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
