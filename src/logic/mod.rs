@@ -1,0 +1,11 @@
+//! The decisions of the module as pure functions: no clock, no files, no network.
+
+pub mod addr;
+pub mod answer;
+pub mod hosts;
+pub mod name;
+pub mod resolvconf;
+pub mod schedule;
+pub mod search;
+pub mod spread;
+pub mod usable;

@@ -1,0 +1,122 @@
+//! Leadership of one child: the lock, the monitor's thread and its end.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::run::{self, Level as RunLevel, Plan, Surroundings};
+use crate::board::{Board, Counter};
+use crate::ffi::guard::guard;
+use crate::ffi::lock::LeaderLock;
+use crate::ffi::log::Level;
+use crate::ffi::{clock, futex, log as error_log, thread};
+use crate::log;
+
+/// Debug builds of the async code overflow a quarter of this.
+const STACK: usize = 1024 * 1024;
+/// How long the end of leadership waits for the monitor; it returns within milliseconds.
+const STOP_WAIT: Duration = Duration::from_millis(500);
+
+/// This child leads as long as this lives and the monitor runs.
+#[derive(Debug)]
+pub struct Leader {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Leader {
+    /// Starts the monitor. The lock is held by its thread and given up when that ends, however it ends.
+    pub fn start(
+        lock: LeaderLock,
+        board: Board,
+        plan: &'static Plan,
+        pid: u32,
+        epoch: u64,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn("live-monitor", STACK, move || {
+            // Dropped last, also while a panic unwinds to the guard.
+            let _lock = lock;
+            guard("monitor", (), || lead(board, plan, pid, epoch, stopped));
+            board.clear_leader(pid);
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// The monitor has ended by itself: it panicked or could not start.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the monitor and waits a bounded time for it.
+    pub fn stop(self) {
+        drop(self.stop);
+        let until = Instant::now() + STOP_WAIT;
+        while !self.thread.is_finished() && Instant::now() < until {
+            thread::pause_ms(1);
+        }
+    }
+}
+
+fn lead(board: Board, plan: &Plan, pid: u32, epoch: u64, stopped: oneshot::Receiver<()>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            log!(Level::Error, "cannot start the monitor: {e}");
+            return;
+        }
+    };
+    let before = board.leader();
+    board.set_leader(pid, clock::now_ms());
+    board.add(Counter::Takeovers, 1);
+    // Children compare with what the last leader may have written and died over.
+    Httpd(board).published_first();
+    log!(
+        Level::Info,
+        "child {pid} leads (epoch {epoch}, before: {})",
+        if before.pid == 0 {
+            "nobody".into()
+        } else {
+            before.pid.to_string()
+        }
+    );
+    runtime.block_on(run::run(plan, board, &Httpd(board), stopped));
+}
+
+/// The monitor's surroundings inside httpd.
+struct Httpd(Board);
+
+impl Httpd {
+    fn published_first(&self) {
+        self.0.bump_generation();
+        self.published();
+    }
+}
+
+impl Surroundings for Httpd {
+    fn now_ms(&self) -> u64 {
+        clock::now_ms()
+    }
+
+    fn log(&self, level: RunLevel, text: &str) {
+        let level = match level {
+            RunLevel::Error => Level::Error,
+            RunLevel::Warn => Level::Warn,
+            RunLevel::Notice => Level::Notice,
+            RunLevel::Info => Level::Info,
+            RunLevel::Debug => Level::Debug,
+            RunLevel::Trace2 => Level::Trace2,
+        };
+        error_log::write(level, text);
+    }
+
+    fn published(&self) {
+        futex::wake_all(self.0.generation_word());
+    }
+}

@@ -1,0 +1,6 @@
+//! The leading child's work: it asks DNS and writes the answers on the board.
+
+pub mod files;
+pub mod leader;
+pub mod resolver;
+pub mod run;

@@ -1,0 +1,362 @@
+//! The resolver: from a configured name to addresses, by way of the hosts file, the
+//! search list and the name servers.
+//!
+//! It knows no TTLs and keeps no answers; when to ask is decided by the schedule of the
+//! names. What was read of the system's files is a [`View`]; a change of the files makes
+//! a new one, look-ups under way finish with the old one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::Name;
+
+use self::server::Server;
+use super::files::{Watched, host_name, interface_index};
+use crate::board::record::Source;
+use crate::logic::addr::{Addr, Families, Family};
+use crate::logic::answer::{Failure, Lookup, Outcome};
+use crate::logic::hosts::{Hosts, loopback};
+use crate::logic::resolvconf::ResolvConf;
+use crate::logic::search::{Rules, candidates, goes_on};
+
+mod server;
+
+/// Time for one try of servers that are given explicitly.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Tries of each server that is given explicitly.
+const DEFAULT_ATTEMPTS: u32 = 2;
+
+/// Which name servers to ask.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Servers {
+    /// Those of resolv.conf, with its search list, and the hosts file before them.
+    #[default]
+    System,
+    /// These, for names as they are; neither search list nor hosts file.
+    Explicit(Vec<SocketAddr>),
+}
+
+/// The value of `ProxyLiveResolver`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ResolverConfig {
+    pub servers: Servers,
+    /// For one try; by default that of resolv.conf, or 2 s.
+    pub timeout: Option<Duration>,
+    /// Tries of each server; by default those of resolv.conf, or 2.
+    pub attempts: Option<u32>,
+}
+
+/// The system's files that say how names are resolved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SystemFiles {
+    pub resolv_conf: PathBuf,
+    pub hosts: PathBuf,
+}
+
+impl Default for SystemFiles {
+    fn default() -> Self {
+        Self {
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+        }
+    }
+}
+
+/// Which of the system's files say something new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FilesChanged {
+    pub resolv: bool,
+    pub hosts: bool,
+}
+
+/// The resolver of one leader.
+pub struct Resolver {
+    config: ResolverConfig,
+    /// `None` when the servers are given explicitly.
+    files: Option<(Watched, Watched)>,
+    conf: ResolvConf,
+    view: Arc<View>,
+}
+
+/// What a look-up works with; does not change.
+pub struct View {
+    hosts: Arc<Hosts>,
+    rules: Rules,
+    dns: Arc<Dns>,
+}
+
+/// The name servers and what is known of them.
+struct Dns {
+    servers: Vec<Server>,
+    attempts: u32,
+    /// The server that answered last: it is asked first.
+    preferred: AtomicUsize,
+}
+
+impl Resolver {
+    /// Reads the system's files when the configuration asks for them.
+    pub fn new(config: &ResolverConfig) -> Self {
+        Self::with_files(config, &SystemFiles::default())
+    }
+
+    /// The same with files at other places.
+    pub fn with_files(config: &ResolverConfig, files: &SystemFiles) -> Self {
+        let mut hosts = Hosts::default();
+        let mut conf = ResolvConf {
+            servers: Vec::new(),
+            ..ResolvConf::default()
+        };
+        let files = match &config.servers {
+            Servers::Explicit(servers) => {
+                conf.servers.clone_from(servers);
+                None
+            }
+            Servers::System => {
+                let (resolv_file, text) = Watched::open(&files.resolv_conf);
+                conf = parse_conf(&text);
+                let (hosts_file, text) = Watched::open(&files.hosts);
+                hosts = Hosts::parse(&text, &interface_index);
+                Some((resolv_file, hosts_file))
+            }
+        };
+        let view = View {
+            hosts: Arc::new(hosts),
+            rules: conf.rules.clone(),
+            dns: Arc::new(Dns::new(config, &conf)),
+        };
+        Self {
+            config: config.clone(),
+            files,
+            conf,
+            view: Arc::new(view),
+        }
+    }
+
+    /// Looks whether the system's files changed (two `stat` calls) and reads what did.
+    pub fn poll_files(&mut self) -> FilesChanged {
+        let mut changed = FilesChanged::default();
+        let Some((resolv_file, hosts_file)) = &mut self.files else {
+            return changed;
+        };
+        let mut hosts = self.view.hosts.clone();
+        let mut dns = self.view.dns.clone();
+        if let Some(text) = hosts_file.poll() {
+            let new = Hosts::parse(&text, &interface_index);
+            changed.hosts = new != *hosts;
+            hosts = Arc::new(new);
+        }
+        if let Some(text) = resolv_file.poll() {
+            let conf = parse_conf(&text);
+            if conf != self.conf {
+                changed.resolv = true;
+                dns = Arc::new(Dns::new(&self.config, &conf));
+                self.conf = conf;
+            }
+        }
+        if changed != FilesChanged::default() {
+            let rules = self.conf.rules.clone();
+            self.view = Arc::new(View { hosts, rules, dns });
+        }
+        changed
+    }
+
+    /// The files as they were last read, for look-ups in tasks of their own.
+    pub fn view(&self) -> Arc<View> {
+        self.view.clone()
+    }
+
+    /// See [`View::lookup`].
+    pub async fn lookup(&self, name: &str, want: Families, fixed: Option<&str>) -> Lookup {
+        self.view.lookup(name, want, fixed).await
+    }
+}
+
+impl View {
+    /// Looks a name up, both families in parallel. `fixed` asks for this fully qualified
+    /// name only: the repetition for a part of what an earlier look-up gave.
+    pub async fn lookup(&self, name: &str, want: Families, fixed: Option<&str>) -> Lookup {
+        if let Some(lookup) = self.local(name, want) {
+            return lookup;
+        }
+        let names = match fixed {
+            Some(candidate) => vec![candidate.to_owned()],
+            None => candidates(name, &self.rules),
+        };
+        let mut last = failed(name, want, Failure::BadName);
+        let mut queries = 0;
+        for candidate in names {
+            // Too long with this suffix: there is no such name.
+            let Some(question) = dns_name(&candidate) else {
+                continue;
+            };
+            last = self.dns.ask(&question, want).await;
+            queries += last.queries;
+            last.candidate = candidate;
+            if !goes_on(&last.v4, &last.v6) {
+                break;
+            }
+        }
+        last.queries = queries;
+        last
+    }
+
+    /// Whether the hosts file has addresses for a name.
+    pub fn has_host(&self, name: &str) -> bool {
+        !self.hosts.get(name).is_empty()
+    }
+
+    /// The answer for names that DNS is not asked for: entries of the hosts file (which
+    /// then answer both families), `localhost`, and addresses.
+    fn local(&self, name: &str, want: Families) -> Option<Lookup> {
+        let literal = name.parse().map(|ip: IpAddr| vec![Addr { ip, scope: 0 }]);
+        let addrs = literal.unwrap_or_else(|_| self.hosts.get(name).to_vec());
+        let addrs = match addrs.is_empty() {
+            true => loopback(name).to_vec(),
+            false => addrs,
+        };
+        let of = |family| outcome(&addrs, want, family);
+        let lookup = Lookup {
+            v4: of(Family::V4),
+            v6: of(Family::V6),
+            candidate: name.to_owned(),
+            source: Source::Hosts,
+            by: None,
+            queries: 0,
+        };
+        let found = |outcome: &Outcome| matches!(outcome, Outcome::Addresses { .. });
+        (found(&lookup.v4) || found(&lookup.v6)).then_some(lookup)
+    }
+}
+
+impl Dns {
+    fn new(config: &ResolverConfig, conf: &ResolvConf) -> Self {
+        let system = config.servers == Servers::System;
+        let timeout = config.timeout.unwrap_or(match system {
+            true => Duration::from_secs(conf.timeout_s.into()),
+            false => DEFAULT_TIMEOUT,
+        });
+        let attempts = config.attempts.unwrap_or(match system {
+            true => conf.attempts,
+            false => DEFAULT_ATTEMPTS,
+        });
+        let servers = conf.servers.iter();
+        Self {
+            // hickory refuses only what is not used here (DNSSEC, TLS).
+            servers: servers
+                .filter_map(|&addr| Server::new(addr, timeout, conf.use_vc).ok())
+                .collect(),
+            attempts: attempts.max(1),
+            preferred: AtomicUsize::new(0),
+        }
+    }
+
+    async fn ask(&self, name: &Name, want: Families) -> Lookup {
+        let (v4, v6) = tokio::join!(
+            self.ask_family(name, want, Family::V4),
+            self.ask_family(name, want, Family::V6)
+        );
+        Lookup {
+            v4: v4.outcome,
+            v6: v6.outcome,
+            candidate: String::new(),
+            source: Source::Dns,
+            by: v4.by.or(v6.by),
+            queries: v4.queries + v6.queries,
+        }
+    }
+
+    /// Asks for one family until a server answers: the one that answered last first, then
+    /// the others in turn, `attempts` times around.
+    async fn ask_family(&self, name: &Name, want: Families, family: Family) -> Asked {
+        let mut asked = Asked::default();
+        if !want.has(family) {
+            return asked;
+        }
+        asked.outcome = Outcome::Failed(Failure::Network);
+        let count = self.servers.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        for at in first..first + count * self.attempts as usize {
+            let server = &self.servers[at % count];
+            let (outcome, queries) = server.ask(name, family).await;
+            asked.queries += queries;
+            if let Outcome::Failed(_) = outcome {
+                asked.outcome = clearest(asked.outcome, outcome);
+                continue;
+            }
+            self.preferred.store(at % count, Ordering::Relaxed);
+            if let Outcome::Addresses { .. } = outcome {
+                asked.by = Some(server.addr);
+            }
+            asked.outcome = outcome;
+            break;
+        }
+        asked
+    }
+}
+
+/// One family's answer from the servers.
+#[derive(Default)]
+struct Asked {
+    outcome: Outcome,
+    by: Option<SocketAddr>,
+    queries: u32,
+}
+
+/// Of two failures the one that says more: what a server said, then silence.
+fn clearest(before: Outcome, now: Outcome) -> Outcome {
+    match (&before, &now) {
+        (_, Outcome::Failed(Failure::Network)) => before,
+        (Outcome::Failed(Failure::Network), _) => now,
+        (_, Outcome::Failed(Failure::Timeout)) => before,
+        _ => now,
+    }
+}
+
+fn outcome(addrs: &[Addr], want: Families, family: Family) -> Outcome {
+    let addrs: Vec<Addr> = addrs
+        .iter()
+        .copied()
+        .filter(|addr| addr.family() == family)
+        .collect();
+    match (want.has(family), addrs.is_empty()) {
+        (false, _) => Outcome::NotAsked,
+        (true, true) => Outcome::Empty,
+        (true, false) => Outcome::Addresses { addrs, ttl: 0 },
+    }
+}
+
+/// A look-up in which everything failed.
+pub fn failed(name: &str, want: Families, failure: Failure) -> Lookup {
+    let of = |family| match want.has(family) {
+        true => Outcome::Failed(failure),
+        false => Outcome::NotAsked,
+    };
+    Lookup {
+        v4: of(Family::V4),
+        v6: of(Family::V6),
+        candidate: name.to_owned(),
+        source: Source::Dns,
+        by: None,
+        queries: 0,
+    }
+}
+
+fn parse_conf(text: &str) -> ResolvConf {
+    ResolvConf::parse(text, &host_name(), &interface_index)
+}
+
+/// A fully qualified name as DNS carries it: underscores are legal, letters beyond ASCII
+/// become punycode (IDNA).
+fn dns_name(name: &str) -> Option<Name> {
+    let parsed = match name.is_ascii() {
+        true => Name::from_ascii(name),
+        false => Name::from_utf8(name),
+    };
+    parsed.ok().filter(|name| !name.is_root())
+}
+
+#[cfg(test)]
+mod tests;

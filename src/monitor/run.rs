@@ -1,0 +1,326 @@
+//! The leader's work: asks for each name when it is due and puts the answers on the board.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::resolver::{FilesChanged, Resolver, ResolverConfig, failed};
+use crate::board::record::{NameRecord, Source};
+use crate::board::{Board, Counter, NameId, Tag};
+use crate::logic::addr::Families;
+use crate::logic::answer::{Failure, Lookup, Outcome};
+use crate::logic::name::{self, Bounds, Questions};
+
+pub use crate::logic::name::Level;
+
+/// Look-ups under way at the same time.
+const MAX_FLYING: usize = 64;
+/// Milliseconds between two signs of life.
+const HEARTBEAT_MS: u64 = 250;
+/// Milliseconds between two looks at the system's files.
+const FILES_MS: u64 = 1_000;
+
+/// A name to follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NameTask {
+    pub id: NameId,
+    pub tag: Tag,
+    pub name: String,
+    pub want: Families,
+    pub ttl_min: Duration,
+    pub ttl_max: Duration,
+}
+
+/// All that a leader has to do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    pub names: Vec<NameTask>,
+    pub resolver: ResolverConfig,
+}
+
+/// What the work needs of the process around it.
+pub trait Surroundings {
+    /// Monotonic milliseconds, the same for all processes of the machine.
+    fn now_ms(&self) -> u64;
+    /// Puts a line into the error log; drops it when the level is not wanted.
+    fn log(&self, level: Level, text: &str);
+    /// The generation was counted up: wakes the children.
+    fn published(&self);
+}
+
+/// Follows the names of the plan until `stop` gets a message or its sender is gone, and
+/// returns within milliseconds then. Wants a tokio runtime with I/O and time.
+pub async fn run(
+    plan: &Plan,
+    board: Board,
+    env: &impl Surroundings,
+    stop: oneshot::Receiver<()>,
+) {
+    run_with(plan, Resolver::new(&plan.resolver), board, env, stop).await;
+}
+
+/// The same with a resolver that is there already.
+pub async fn run_with(
+    plan: &Plan,
+    resolver: Resolver,
+    board: Board,
+    env: &impl Surroundings,
+    mut stop: oneshot::Receiver<()>,
+) {
+    let mut work = Work::new(plan, resolver, board, env);
+    let (mut next_beat, mut next_files) = (0, env.now_ms() + FILES_MS);
+    loop {
+        let now = env.now_ms();
+        if now >= next_beat {
+            board.heartbeat(now);
+            next_beat = now + HEARTBEAT_MS;
+        }
+        if now >= next_files {
+            work.poll_files(now);
+            next_files = now + FILES_MS;
+        }
+        work.start_due(now);
+        let wake = next_beat.min(next_files).min(work.next_due());
+        let pause = Duration::from_millis(wake.saturating_sub(now));
+        tokio::select! {
+            biased;
+            _ = &mut stop => return,
+            Some(done) = work.flying.join_next_with_id() => work.finish(done),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+struct Work<'a, E> {
+    board: Board,
+    env: &'a E,
+    resolver: Resolver,
+    names: Vec<Name<'a>>,
+    /// Names that are not being asked for, by the time they are due.
+    queue: BTreeSet<(u64, usize)>,
+    flying: JoinSet<Lookup>,
+    tasks: HashMap<Id, usize>,
+    random: Random,
+}
+
+struct Name<'a> {
+    task: &'a NameTask,
+    bounds: Bounds,
+    record: NameRecord,
+    /// The fully qualified name that gave the addresses, once known.
+    candidate: Option<String>,
+    /// When it is due, while it waits in the queue.
+    due: Option<u64>,
+    /// What is being asked for.
+    asked: Families,
+    /// Ask for everything, due or not.
+    again: bool,
+}
+
+impl<'a, E: Surroundings> Work<'a, E> {
+    /// Takes over what the board knows: nothing is asked for before its time, except
+    /// what the hosts file has a say in.
+    fn new(plan: &'a Plan, resolver: Resolver, board: Board, env: &'a E) -> Self {
+        let mut work = Self {
+            board,
+            env,
+            resolver,
+            names: plan.names.iter().map(Name::new).collect(),
+            queue: BTreeSet::new(),
+            flying: JoinSet::new(),
+            tasks: HashMap::new(),
+            random: Random::new(),
+        };
+        let (view, now) = (work.resolver.view(), env.now_ms());
+        for index in 0..work.names.len() {
+            let name = &mut work.names[index];
+            if let Some(known) = board.read(name.task.id, name.task.tag) {
+                name.record = known.record;
+            }
+            name::resume(&mut name.record, &name.bounds, now);
+            let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
+            name.again = local;
+            let due = name::due(&name.record, name.task.want);
+            work.enqueue(index, if local { now } else { due });
+        }
+        work
+    }
+
+    /// Puts a name into the queue, or to another place in it.
+    fn enqueue(&mut self, index: usize, due: u64) {
+        let name = &mut self.names[index];
+        if let Some(old) = name.due.replace(due) {
+            self.queue.remove(&(old, index));
+        }
+        self.queue.insert((due, index));
+    }
+
+    /// When there is something to start; never while nothing more may be started.
+    fn next_due(&self) -> u64 {
+        match self.queue.first() {
+            Some(&(due, _)) if self.flying.len() < MAX_FLYING => due,
+            _ => u64::MAX,
+        }
+    }
+
+    fn start_due(&mut self, now: u64) {
+        while self.next_due() <= now
+            && let Some((_, index)) = self.queue.pop_first()
+        {
+            let name = &mut self.names[index];
+            name.due = None;
+            let Some(questions) = name.questions(now) else {
+                let due = name::due(&name.record, name.task.want);
+                self.enqueue(index, due);
+                continue;
+            };
+            name.again = false;
+            name.asked = questions.families;
+            let fixed = name.candidate.clone().filter(|_| questions.partial);
+            let (view, text) = (self.resolver.view(), name.task.name.clone());
+            let task = self.flying.spawn(async move {
+                view.lookup(&text, questions.families, fixed.as_deref()).await
+            });
+            self.tasks.insert(task.id(), index);
+        }
+    }
+
+    fn finish(&mut self, done: Result<(Id, Lookup), JoinError>) {
+        let id = match &done {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(index) = self.tasks.remove(&id) else {
+            return;
+        };
+        let name = &self.names[index];
+        let lookup = match done {
+            Ok((_, lookup)) => lookup,
+            // A panic in the resolver must not stop the name for ever.
+            Err(_) => failed(&name.task.name, name.asked, Failure::Garbage),
+        };
+        self.count(&lookup);
+        self.apply(index, &lookup);
+    }
+
+    fn count(&self, lookup: &Lookup) {
+        let (board, outcomes) = (self.board, [&lookup.v4, &lookup.v6]);
+        board.add(Counter::Queries, lookup.queries.into());
+        if outcomes.iter().any(|o| matches!(o, Outcome::Failed(_))) {
+            board.add(Counter::LookupFailures, 1);
+        }
+    }
+
+    /// Works a look-up into the name, publishes what became of it and plans the next one.
+    fn apply(&mut self, index: usize, lookup: &Lookup) {
+        let (now, rnd) = (self.env.now_ms(), self.random.next());
+        let name = &mut self.names[index];
+        let text = &name.task.name;
+        let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
+        if name.again {
+            // Asked before the files changed: the answer may be out of date.
+            self.enqueue(index, now);
+            return;
+        }
+        if let Err(error) = self.board.write(name.task.id, name.task.tag, &step.record) {
+            // The slot is another name's now: this leader is of an old configuration.
+            let line = format!("name {text}: not followed any more: {error:?}");
+            self.env.log(Level::Debug, &line);
+            return;
+        }
+        if step.wake {
+            self.board.bump_generation();
+            self.env.published();
+        }
+        if step.changed {
+            self.board.add(Counter::AddressChanges, 1);
+        }
+        let (asked, queries) = (&lookup.candidate, lookup.queries);
+        let line = format!("name {text}: asked for {asked}, {queries} queries");
+        self.env.log(Level::Trace2, &line);
+        for event in &step.events {
+            self.env.log(event.level(), &event.text(text));
+        }
+        if lookup.source == Source::Dns && lookup.gave_addresses() {
+            name.candidate = Some(lookup.candidate.clone());
+        }
+        name.record = step.record;
+        self.enqueue(index, step.due_ms);
+    }
+
+    fn poll_files(&mut self, now: u64) {
+        let changed = self.resolver.poll_files();
+        if changed == FilesChanged::default() {
+            return;
+        }
+        let view: Arc<_> = self.resolver.view();
+        for index in 0..self.names.len() {
+            let name = &mut self.names[index];
+            let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
+            if changed.resolv {
+                name.candidate = None;
+                name::hurry(&mut name.record, now);
+            }
+            name.again |= changed.hosts && local;
+            let urgent = name.again || changed.resolv && name::is_failing(&name.record);
+            if urgent && name.due.is_some() {
+                self.enqueue(index, now);
+            }
+        }
+    }
+}
+
+impl<'a> Name<'a> {
+    fn new(task: &'a NameTask) -> Self {
+        Self {
+            task,
+            bounds: Bounds {
+                ttl_min: task.ttl_min,
+                ttl_max: task.ttl_max,
+                want: task.want,
+            },
+            record: NameRecord::default(),
+            candidate: None,
+            due: None,
+            asked: Families::NONE,
+            again: false,
+        }
+    }
+
+    /// What to ask for now. A part only when it is known which candidate to ask.
+    fn questions(&self, now: u64) -> Option<Questions> {
+        if self.again {
+            return Some(name::all(self.task.want));
+        }
+        let questions = name::questions(&self.record, self.task.want, now)?;
+        match questions.partial && self.candidate.is_none() {
+            true => Some(name::all(self.task.want)),
+            false => Some(questions),
+        }
+    }
+}
+
+/// Random numbers for the jitter (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        // The keys of the standard library's hash maps are random.
+        Self(RandomState::new().build_hasher().finish() | 1)
+    }
+
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;
