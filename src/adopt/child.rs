@@ -1,0 +1,166 @@
+//! One child of httpd: its live workers, its connections, and its end.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+
+use super::entry::{Entry, Progress};
+use super::keeper;
+use super::plan::Plan;
+use super::registry::{FIRST_ATTEMPT, Registry};
+use crate::board::Board;
+use crate::ffi::lock::LockFile;
+use crate::ffi::log::Level;
+use crate::ffi::proxy::Worker;
+use crate::ffi::{clock, futex, thread};
+use crate::log;
+use crate::monitor::run::Plan as MonitorPlan;
+
+/// The keeper's stack: it publishes addresses and writes log lines, no more.
+const KEEPER_STACK: usize = 512 * 1024;
+/// How long the end of a child waits for its keeper.
+const STOP_WAIT: Duration = Duration::from_millis(900);
+
+/// Everything a child knows. Made once, in child_init; never freed.
+#[derive(Debug)]
+pub struct Child {
+    pub board: Board,
+    pub epoch: u64,
+    pub lock: &'static LockFile,
+    pub monitor: MonitorPlan,
+    pub entries: Vec<Entry>,
+    pub registry: Registry,
+    pub pid: u32,
+    /// Where this child starts in each list of addresses.
+    pub offset: u64,
+    by_worker: HashMap<usize, u32>,
+    attempts: AtomicU64,
+    stopping: AtomicBool,
+    closing: AtomicBool,
+    keeper_runs: AtomicBool,
+}
+
+static CHILD: OnceCell<Child> = OnceCell::new();
+
+/// This process's child state; None in the parent and when no worker is live.
+pub fn current() -> Option<&'static Child> {
+    CHILD.get()
+}
+
+/// Begins the life of a child: known addresses are in force when this returns.
+pub fn start(plan: Plan) {
+    let child = Child::new(plan);
+    if CHILD.set(child).is_err() {
+        log!(
+            Level::Error,
+            "child_init ran twice in one process: the second is ignored"
+        );
+        return;
+    }
+    let Some(child) = CHILD.get() else { return };
+    child.refresh_all();
+    child.keeper_runs.store(true, Ordering::Release);
+    let started = thread::spawn("live-keeper", KEEPER_STACK, move || keeper::run(child));
+    if let Err(e) = started {
+        child.keeper_runs.store(false, Ordering::Release);
+        log!(
+            Level::Error,
+            "cannot start the keeper thread: {e}; this child follows DNS only when a request comes"
+        );
+    }
+}
+
+impl Child {
+    fn new(plan: Plan) -> Self {
+        let generation = plan.board.generation();
+        let entries: Vec<Entry> = plan
+            .workers
+            .into_iter()
+            .map(|planned| Entry::new(planned, generation))
+            .collect();
+        let by_worker = entries
+            .iter()
+            .zip(0u32..)
+            .map(|(e, i)| (e.planned.worker.key(), i))
+            .collect();
+        Self {
+            board: plan.board,
+            epoch: plan.epoch,
+            lock: plan.lock,
+            monitor: plan.monitor,
+            entries,
+            registry: Registry::default(),
+            pid: clock::pid(),
+            offset: plan.board.ticket(),
+            by_worker,
+            attempts: AtomicU64::new(FIRST_ATTEMPT),
+            stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            keeper_runs: AtomicBool::new(false),
+        }
+    }
+
+    /// Brings every worker up to date; how many must be tried again soon.
+    pub fn refresh_all(&self) -> usize {
+        let generation = self.board.generation();
+        let behind = self.entries.iter().filter(|e| e.is_behind(generation));
+        behind
+            .filter(|e| e.refresh(self.board, self.offset) == Progress::Busy)
+            .count()
+    }
+
+    /// The index of a worker's entry, if it is live.
+    pub fn entry_of(&self, worker: Worker) -> Option<u32> {
+        self.by_worker.get(&worker.key()).copied()
+    }
+
+    /// Brings the worker that a request is about to use up to date: usually two loads.
+    pub fn refresh_for_request(&self, entry: u32) {
+        if let Some(entry) = self.entries.get(entry as usize)
+            && entry.is_behind(self.board.generation())
+            && !self.is_closing()
+        {
+            entry.refresh(self.board, self.offset);
+        }
+    }
+
+    /// A number for a new attempt.
+    pub fn next_attempt(&self) -> u64 {
+        self.attempts.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The child is about to end (gracefully or not): it must not lead any more.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+        futex::wake_all(self.board.generation_word());
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// The child's pool is being destroyed: httpd's objects must not be touched any more.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// The keeper's last word.
+    pub(super) fn keeper_ended(&self) {
+        self.keeper_runs.store(false, Ordering::Release);
+    }
+
+    /// Ends the keeper, waiting a bounded time. Async-signal-safe: prefork ends inside a handler.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
+        let mut left = STOP_WAIT.as_millis();
+        while self.keeper_runs.load(Ordering::Acquire) && left > 0 {
+            // Repeated: the keeper may have been between its look at the flag and its sleep.
+            futex::wake_all(self.board.generation_word());
+            thread::pause_ms(1);
+            left -= 1;
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One live worker in one child: what it dials and what the board says it should dial.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::plan::Planned;
+use crate::board::Board;
+use crate::board::record::NameRecord;
+use crate::ffi::address::{self, PublishError, Published};
+use crate::ffi::clock;
+use crate::ffi::log::Level;
+use crate::log;
+use crate::logic::addr::Addr;
+use crate::logic::spread;
+use crate::logic::usable::{Usable, usable};
+
+/// A live worker of this child.
+#[derive(Debug)]
+pub struct Entry {
+    pub planned: Planned,
+    /// Generation of the board at which this entry was last up to date.
+    seen: AtomicU32,
+    /// What `worker->address` must be; 0 while nothing was published.
+    published: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default, Debug)]
+struct State {
+    /// Version of the slot that `record` is from; 0 for none.
+    version: u64,
+    record: NameRecord,
+    /// The published set, in the record's order.
+    set: Vec<Addr>,
+    ours: Option<Published>,
+    /// Connections opened to each of `set`, settled.
+    opened: Vec<u32>,
+    /// Order in which `set` was last published.
+    order: Vec<usize>,
+}
+
+/// Outcome of bringing an entry up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing to do, or DNS has not answered yet.
+    Same,
+    /// New addresses are in force.
+    Adopted,
+    /// httpd or another thread is at it: try again soon.
+    Busy,
+}
+
+impl Entry {
+    pub fn new(planned: Planned, generation: u32) -> Self {
+        Self {
+            planned,
+            // Different from the present generation: the first look is never skipped.
+            seen: AtomicU32::new(generation.wrapping_sub(1)),
+            published: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether the board or httpd has moved on since the last look; a few loads, no lock.
+    pub fn is_behind(&self, generation: u32) -> bool {
+        self.seen.load(Ordering::Acquire) != generation || self.is_foreign()
+    }
+
+    /// httpd's own look-up has replaced what we published.
+    fn is_foreign(&self) -> bool {
+        let published = self.published.load(Ordering::Acquire);
+        published != 0 && address::current(self.planned.worker) != published
+    }
+
+    /// Brings the worker up to date with the board. Never waits.
+    pub fn refresh(&self, board: Board, offset: u64) -> Progress {
+        let generation = board.generation();
+        let Some(mut state) = self.state.try_lock() else {
+            return Progress::Busy;
+        };
+        let (id, tag) = self.planned.slot;
+        let version = board.version(id);
+        if version != state.version
+            && let Some(read) = board.read(id, tag)
+        {
+            state.version = read.version;
+            state.record = read.record;
+        }
+        let progress = self.apply(&mut state, offset);
+        if progress != Progress::Busy {
+            self.seen.store(generation, Ordering::Release);
+        }
+        progress
+    }
+
+    /// Publishes what the record says if that differs from what is in force.
+    fn apply(&self, state: &mut State, offset: u64) -> Progress {
+        let settings = &self.planned.settings;
+        let stale = settings.stale.map(|s| s.as_millis() as u64);
+        match usable(&state.record, settings.families, stale, clock::now_ms()) {
+            // Expired: the keeper takes the worker out; what it dialled stays known.
+            Usable::Unknown | Usable::Expired => Progress::Same,
+            Usable::Addresses(addrs) => {
+                if state.set == addrs && !self.is_foreign() {
+                    return Progress::Same;
+                }
+                let opened = if state.set == addrs {
+                    std::mem::take(&mut state.opened)
+                } else {
+                    vec![0; addrs.len()]
+                };
+                let order = self.order(&opened, offset);
+                self.publish(state, addrs, opened, order)
+            }
+        }
+    }
+
+    fn order(&self, opened: &[u32], offset: u64) -> Vec<usize> {
+        if self.planned.settings.spread {
+            spread::order(opened, offset)
+        } else {
+            (0..opened.len()).collect()
+        }
+    }
+
+    fn publish(
+        &self,
+        state: &mut State,
+        set: Vec<Addr>,
+        opened: Vec<u32>,
+        order: Vec<usize>,
+    ) -> Progress {
+        let list: Vec<Addr> = order.iter().map(|i| set[*i]).collect();
+        let p = &self.planned;
+        match address::publish(p.worker, &p.host, p.port, &list, &mut state.ours) {
+            Ok(()) => {
+                let key = state.ours.as_ref().map_or(0, Published::key);
+                self.published.store(key, Ordering::Release);
+                (state.set, state.opened, state.order) = (set, opened, order);
+                Progress::Adopted
+            }
+            Err(PublishError::Busy) => {
+                state.opened = opened;
+                Progress::Busy
+            }
+            Err(PublishError::Refused) => {
+                log!(
+                    Level::Error,
+                    "worker {}: the addresses of {} were refused by apr; the old ones stay",
+                    p.label,
+                    p.host
+                );
+                Progress::Same
+            }
+        }
+    }
+
+    /// Counts connections opened to `addr` (for `livespread`).
+    pub fn opened(&self, addr: &Addr) {
+        let mut state = self.state.lock();
+        if let Some(at) = state.set.iter().position(|a| a == addr)
+            && let Some(count) = state.opened.get_mut(at)
+        {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Lists the least used address first; pooled connections stay. Keeper only.
+    pub fn rotate(&self, offset: u64) -> Progress {
+        let mut state = self.state.lock();
+        if !self.planned.settings.spread || state.set.len() < 2 || self.is_foreign() {
+            return Progress::Same;
+        }
+        spread::settle(&mut state.opened);
+        let order = self.order(&state.opened, offset);
+        if order.first() == state.order.first() {
+            return Progress::Same;
+        }
+        let (set, opened) = (state.set.clone(), std::mem::take(&mut state.opened));
+        self.publish(&mut state, set, opened, order)
+    }
+
+    /// Whether connections to `addr` may be kept: it is in the published set, or nothing was published.
+    pub fn wants(&self, addr: &Addr) -> bool {
+        let state = self.state.lock();
+        state.set.is_empty() || state.set.contains(addr)
+    }
+
+    /// Whether `livestale` has run out. Looks at the clock: call it at each tick of the keeper.
+    pub fn is_expired(&self) -> bool {
+        let Some(stale) = self.planned.settings.stale else {
+            return false;
+        };
+        let state = self.state.lock();
+        let families = self.planned.settings.families;
+        let now = usable(
+            &state.record,
+            families,
+            Some(stale.as_millis() as u64),
+            clock::now_ms(),
+        );
+        // A part of the families may have expired: the set shrinks at the next refresh.
+        if now != Usable::Expired && !matches!(&now, Usable::Addresses(a) if *a == state.set) {
+            self.seen.fetch_sub(1, Ordering::AcqRel);
+        }
+        now == Usable::Expired
+    }
+
+    /// Takes the worker out (HC_FAIL) or back. mod_proxy_hcheck's workers are left alone.
+    pub fn set_down(&self, down: bool) {
+        let worker = self.planned.worker;
+        if worker.is_hchecked() || worker.is_failed() == down {
+            return;
+        }
+        if worker.set_failed(down) {
+            let (label, host) = (&self.planned.label, &self.planned.host);
+            if down {
+                log!(
+                    Level::Warn,
+                    "worker {label}: up -> down (livestale: DNS has given no usable answer for \
+                     {host} for longer than allowed)"
+                );
+            } else {
+                log!(
+                    Level::Notice,
+                    "worker {label}: down -> up (DNS answers for {host})"
+                );
+            }
+        }
+    }
+}

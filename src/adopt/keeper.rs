@@ -1,0 +1,248 @@
+//! The one thread that each child has: it adopts what the board says and tries to lead.
+
+use std::time::Duration;
+
+use super::child::Child;
+use super::entry::Progress;
+use super::plan::IDLE_TICK;
+use crate::ffi::guard::guard;
+use crate::ffi::log::Level;
+use crate::ffi::{clock, conn, futex, hooks};
+use crate::log;
+use crate::monitor::leader::Leader;
+
+/// Between tries for a lock that httpd held.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+/// Between rotations while connections are being opened.
+const SPREAD_TICK: Duration = Duration::from_millis(100);
+/// Rotations stay that frequent for so long after the last connection was opened.
+const SPREAD_LINGER_MS: u64 = 2_000;
+/// Idle sockets of removed addresses are left this long to requests that had just chosen them.
+const SWEEP_AFTER_MS: u64 = 50;
+/// A leader that is silent for longer counts as lost.
+const HEARTBEAT_LOST_MS: u64 = 3_000;
+/// After its own monitor failed a child lets others lead first.
+const LEAD_AGAIN_MS: u64 = 1_000;
+
+/// The thread's body.
+pub fn run(child: &'static Child) {
+    guard("keeper", (), || {
+        let seat = child.board.join(child.pid, child.epoch);
+        let mut keeper = Keeper::new(child);
+        while !child.is_closing() {
+            // One failing step must not end the following of DNS for the child's whole life.
+            let pause = guard("keeper's step", IDLE_TICK, || keeper.step());
+            keeper.sleep(pause);
+        }
+        keeper.leader.take().map(Leader::stop);
+        if let Some(seat) = seat {
+            seat.leave();
+        }
+    });
+    child.keeper_ended();
+}
+
+struct Keeper {
+    child: &'static Child,
+    leader: Option<Leader>,
+    lead_after_ms: u64,
+    generation: u32,
+    swept_generation: u32,
+    /// When idle sockets are to be looked at; 0 for no need.
+    sweep_at_ms: u64,
+    rotated_ms: u64,
+    opened_ms: u64,
+    /// A worker may have to go down or come back because of `livestale`.
+    has_stale: bool,
+    heartbeat_lost: bool,
+}
+
+impl Keeper {
+    fn new(child: &'static Child) -> Self {
+        let stale = |e: &super::entry::Entry| e.planned.settings.stale.is_some();
+        Self {
+            child,
+            leader: None,
+            lead_after_ms: 0,
+            generation: 0,
+            swept_generation: 0,
+            sweep_at_ms: 0,
+            rotated_ms: 0,
+            opened_ms: 0,
+            has_stale: child.entries.iter().any(stale),
+            heartbeat_lost: false,
+        }
+    }
+
+    /// One round; returns how long to sleep at most.
+    fn step(&mut self) -> Duration {
+        let now = clock::now_ms();
+        self.generation = self.child.board.generation();
+        let busy = self.adopt(now);
+        self.lead(now);
+        self.watch_heartbeat(now);
+        self.expire();
+        let spreading = self.spread(now);
+        self.sweep(now);
+        if busy {
+            BUSY_TICK
+        } else if self.sweep_at_ms != 0 || spreading {
+            SPREAD_TICK
+        } else {
+            self.jittered(now)
+        }
+    }
+
+    fn sleep(&self, pause: Duration) {
+        futex::wait(self.child.board.generation_word(), self.generation, pause);
+    }
+
+    /// Children of a machine must not all wake at the same instant.
+    fn jittered(&self, now: u64) -> Duration {
+        let spread = (now ^ u64::from(self.child.pid).wrapping_mul(0x9E37_79B9)) % 100;
+        IDLE_TICK - Duration::from_millis(spread)
+    }
+
+    fn adopt(&mut self, now: u64) -> bool {
+        let mut busy = false;
+        let mut adopted = 0;
+        for entry in &self.child.entries {
+            if !entry.is_behind(self.generation) || self.child.is_closing() {
+                continue;
+            }
+            match entry.refresh(self.child.board, self.child.offset) {
+                Progress::Busy => busy = true,
+                Progress::Adopted => adopted += 1,
+                Progress::Same => {}
+            }
+        }
+        if adopted > 0 {
+            log!(
+                Level::Debug,
+                "{adopted} workers have new addresses in this child"
+            );
+        }
+        // Also when a request adopted the change before the keeper woke.
+        if adopted > 0 || self.generation != self.swept_generation {
+            self.swept_generation = self.generation;
+            self.sweep_at_ms = now + SWEEP_AFTER_MS;
+        }
+        busy
+    }
+
+    /// Leads if nobody does; gives up at once when the child ends or a newer epoch has begun.
+    fn lead(&mut self, now: u64) {
+        let child = self.child;
+        let may =
+            !child.is_stopping() && child.board.epoch() == child.epoch && !hooks::mpm_is_stopping();
+        if let Some(leader) = self.leader.take() {
+            if !may {
+                leader.stop();
+            } else if leader.has_ended() {
+                leader.stop();
+                self.lead_after_ms = now + LEAD_AGAIN_MS;
+            } else {
+                self.leader = Some(leader);
+            }
+        } else if may
+            && now >= self.lead_after_ms
+            && let Some(lock) = child.lock.try_lock()
+        {
+            let plan = &child.monitor;
+            match Leader::start(lock, child.board, plan, child.pid, child.epoch) {
+                Ok(leader) => self.leader = Some(leader),
+                Err(e) => {
+                    log!(Level::Error, "cannot start the monitor: {e}");
+                    self.lead_after_ms = now + LEAD_AGAIN_MS;
+                }
+            }
+        }
+    }
+
+    fn watch_heartbeat(&mut self, now: u64) {
+        let leader = self.child.board.leader();
+        let beat = leader.heartbeat_ms;
+        let lost = beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
+        if lost == self.heartbeat_lost {
+            return;
+        }
+        self.heartbeat_lost = lost;
+        if lost {
+            log!(
+                Level::Warn,
+                "the leading child (pid {}) has been silent for more than 3 s: addresses stay as they are",
+                leader.pid
+            );
+        } else {
+            log!(
+                Level::Notice,
+                "the leading child (pid {}) is heard again",
+                leader.pid
+            );
+        }
+    }
+
+    /// `livestale`: plain workers have a status per child, members one for all (the leader's task).
+    fn expire(&self) {
+        if !self.has_stale {
+            return;
+        }
+        for entry in &self.child.entries {
+            if entry.planned.settings.stale.is_none() || self.child.is_closing() {
+                continue;
+            }
+            let down = entry.is_expired() && !self.heartbeat_lost;
+            if !entry.planned.member || self.leader.is_some() || self.heartbeat_lost {
+                entry.set_down(down);
+            }
+        }
+    }
+
+    /// Counts connections opened and turns the lists; true while connections are being opened.
+    fn spread(&mut self, now: u64) -> bool {
+        let child = self.child;
+        if now < self.rotated_ms + SPREAD_TICK.as_millis() as u64 {
+            return now < self.opened_ms + SPREAD_LINGER_MS;
+        }
+        let opened = child.registry.take_opened();
+        if opened.is_empty() {
+            return now < self.opened_ms + SPREAD_LINGER_MS;
+        }
+        (self.rotated_ms, self.opened_ms) = (now, now);
+        let mut touched: Vec<u32> = opened.iter().map(|(at, _)| *at).collect();
+        for (at, addr) in &opened {
+            child.entries[*at as usize].opened(addr);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for at in touched {
+            if !child.is_closing() {
+                child.entries[at as usize].rotate(child.offset);
+            }
+        }
+        true
+    }
+
+    /// Shuts down idle sockets to addresses that are no longer the worker's.
+    fn sweep(&mut self, now: u64) {
+        if self.sweep_at_ms == 0 || now < self.sweep_at_ms {
+            return;
+        }
+        let child = self.child;
+        let wanted = |at: u32, addr: &_| child.entries[at as usize].wants(addr);
+        let swept = child.registry.sweep(wanted, conn::shut_down);
+        if swept.closed > 0 {
+            log!(
+                Level::Debug,
+                "{} idle connections to removed addresses shut down",
+                swept.closed
+            );
+        }
+        // Those in use are looked at again when their requests have ended.
+        self.sweep_at_ms = if swept.in_use > 0 {
+            now + IDLE_TICK.as_millis() as u64
+        } else {
+            0
+        };
+    }
+}

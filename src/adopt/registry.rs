@@ -1,0 +1,229 @@
+//! The sockets of this child to backends of live workers.
+//!
+//! A connection is idle (in mod_proxy's pool), in use by an attempt, or closed by us. The step from
+//! idle to either is one compare-and-swap, so a connection that a request picks is never shut down
+//! under it, and one that was shut down is never used by a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::logic::addr::Addr;
+
+const IDLE: u64 = 0;
+const CLOSED: u64 = u64::MAX;
+/// In use by something that is no attempt we know; never shut down.
+const UNKNOWN: u64 = 1;
+/// The first number for an attempt.
+pub const FIRST_ATTEMPT: u64 = 2;
+/// Connections opened that the keeper has not counted yet; more are not needed to see the balance.
+const OPENED_MAX: usize = 65_536;
+/// Entries looked at under one hold of the lock.
+const BATCH: usize = 64;
+
+/// One connection to a backend.
+#[derive(Debug)]
+pub struct Conn {
+    state: AtomicU64,
+    /// Index of the worker's entry in this child.
+    pub entry: u32,
+    pub peer: Addr,
+    pub port: u16,
+    pub fd: i32,
+}
+
+/// The connection was shut down by the keeper: it must be treated as ended.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Ended;
+
+impl Conn {
+    /// A connection just opened by `attempt` (None: by something unknown).
+    pub fn new(entry: u32, peer: Addr, port: u16, fd: i32, attempt: Option<u64>) -> Self {
+        Self {
+            state: AtomicU64::new(attempt.unwrap_or(UNKNOWN)),
+            entry,
+            peer,
+            port,
+            fd,
+        }
+    }
+
+    /// Marks the connection as used by `attempt`. Ok(true): it was not before.
+    pub fn touch(&self, attempt: Option<u64>) -> Result<bool, Ended> {
+        let mine = attempt.unwrap_or(UNKNOWN);
+        let mut seen = self.state.load(Ordering::Acquire);
+        loop {
+            if seen == mine {
+                return Ok(false);
+            }
+            if seen == CLOSED {
+                return Err(Ended);
+            }
+            match self
+                .state
+                .compare_exchange(seen, mine, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Ok(true),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// The attempt is over: idle again, unless another attempt has it already.
+    pub fn rest(&self, attempt: u64) {
+        let _ = self
+            .state
+            .compare_exchange(attempt, IDLE, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    fn close_if_idle(&self) -> bool {
+        self.state
+            .compare_exchange(IDLE, CLOSED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+}
+
+#[derive(Default, Debug)]
+struct Inner {
+    conns: Vec<Arc<Conn>>,
+    opened: Vec<(u32, Addr)>,
+}
+
+/// All connections of one child.
+#[derive(Default, Debug)]
+pub struct Registry(Mutex<Inner>);
+
+/// What a sweep found.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Swept {
+    /// Idle ones shut down now.
+    pub closed: usize,
+    /// Unwanted ones still in use: look again later.
+    pub in_use: usize,
+}
+
+impl Registry {
+    pub fn add(&self, conn: Arc<Conn>) {
+        let mut inner = self.0.lock();
+        if inner.opened.len() < OPENED_MAX {
+            inner.opened.push((conn.entry, conn.peer));
+        }
+        inner.conns.push(conn);
+    }
+
+    /// Must run before the descriptor is closed.
+    pub fn remove(&self, conn: &Conn) {
+        let mut inner = self.0.lock();
+        let at = inner.conns.iter().position(|c| std::ptr::eq(&**c, conn));
+        if let Some(at) = at {
+            inner.conns.swap_remove(at);
+        }
+    }
+
+    /// Connections opened since the last call: (entry, address).
+    pub fn take_opened(&self) -> Vec<(u32, Addr)> {
+        std::mem::take(&mut self.0.lock().opened)
+    }
+
+    /// Shuts down idle connections whose address is not wanted any more. `shutdown` gets each of them
+    /// while its descriptor cannot be closed by others.
+    pub fn sweep(&self, wanted: impl Fn(u32, &Addr) -> bool, shutdown: impl Fn(&Conn)) -> Swept {
+        let mut swept = Swept::default();
+        let mut at = 0;
+        loop {
+            let inner = self.0.lock();
+            // Entries that swap_remove moved in between are seen at the next sweep.
+            for conn in inner.conns.iter().skip(at).take(BATCH) {
+                if conn.is_closed() || wanted(conn.entry, &conn.peer) {
+                    continue;
+                }
+                if conn.close_if_idle() {
+                    shutdown(conn);
+                    swept.closed += 1;
+                } else {
+                    swept.in_use += 1;
+                }
+            }
+            at += BATCH;
+            if at >= inner.conns.len() {
+                return swept;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn addr(last: u8) -> Addr {
+        Addr::v4(Ipv4Addr::new(127, 0, 0, last))
+    }
+
+    fn conn(last: u8, attempt: Option<u64>) -> Arc<Conn> {
+        Arc::new(Conn::new(0, addr(last), 80, -1, attempt))
+    }
+
+    #[test]
+    fn only_idle_unwanted_connections_are_shut_down() {
+        let registry = Registry::default();
+        let (kept, idle, busy) = (conn(1, Some(5)), conn(2, Some(6)), conn(2, Some(7)));
+        for c in [&kept, &idle, &busy] {
+            registry.add(c.clone());
+        }
+        kept.rest(5);
+        idle.rest(6);
+        let sweep = || registry.sweep(|_, a| *a == addr(1), |c| assert_eq!(c.peer, addr(2)));
+        let first = sweep();
+        assert_eq!((first.closed, first.in_use), (1, 1));
+        assert_eq!(idle.touch(Some(8)), Err(Ended));
+        assert_eq!(kept.touch(Some(9)), Ok(true));
+        busy.rest(7);
+        assert_eq!(
+            sweep(),
+            Swept {
+                closed: 1,
+                in_use: 0
+            }
+        );
+        assert_eq!(sweep(), Swept::default());
+    }
+
+    #[test]
+    fn the_next_attempt_is_not_put_to_rest_by_the_last() {
+        let c = conn(1, Some(5));
+        assert_eq!(c.touch(Some(5)), Ok(false));
+        assert_eq!(c.touch(Some(6)), Ok(true));
+        c.rest(5);
+        assert!(!c.close_if_idle());
+        c.rest(6);
+        assert!(c.close_if_idle());
+    }
+
+    #[test]
+    fn unknown_users_are_never_shut_down() {
+        let c = conn(1, None);
+        assert!(!c.close_if_idle());
+        c.rest(FIRST_ATTEMPT);
+        assert!(!c.close_if_idle());
+    }
+
+    #[test]
+    fn removed_connections_are_gone_and_opened_ones_counted_once() {
+        let registry = Registry::default();
+        let all: Vec<_> = (0..200).map(|i| conn(i as u8, Some(2))).collect();
+        all.iter().for_each(|c| registry.add(c.clone()));
+        assert_eq!(registry.take_opened().len(), 200);
+        assert!(registry.take_opened().is_empty());
+        all.iter().for_each(|c| c.rest(2));
+        all.iter().take(50).for_each(|c| registry.remove(c));
+        let swept = registry.sweep(|_, _| false, |_| ());
+        assert_eq!(swept.closed, 150);
+    }
+}

@@ -1,0 +1,108 @@
+//! The attempts under way in this thread: which request is at which worker.
+//!
+//! mod_proxy runs one scheme handler at a time in a thread, but a handler may run sub-requests that
+//! run handlers of their own: a stack, keyed by the request.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::child::Child;
+use super::registry::{Conn, Ended};
+use crate::ffi::proxy::Worker;
+
+/// Connections that one attempt is expected to touch at most; further ones are marked, not tracked.
+const TRACKED: usize = 4;
+
+struct Attempt {
+    request: usize,
+    /// None: a worker that is not ours, inside an attempt at one that is.
+    entry: Option<u32>,
+    id: u64,
+    touched: [Option<Arc<Conn>>; TRACKED],
+}
+
+thread_local! {
+    static STACK: RefCell<Vec<Attempt>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the scheme handler's wrapper has to do.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Enter {
+    /// Nothing: let mod_proxy go on.
+    Pass,
+    /// Run the handlers, then call [`leave`].
+    Run,
+}
+
+/// An attempt begins: the worker is brought up to date and the attempt noted.
+///
+/// `remote`: the request goes to another proxy (ProxyRemote), so the worker's addresses are not used.
+pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Enter {
+    let entry = child.entry_of(worker).filter(|_| !remote);
+    STACK
+        .try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            // The handlers that the wrapper itself runs come through the wrapper once more.
+            if stack.last().is_some_and(|a| a.request == request) {
+                return Enter::Pass;
+            }
+            if entry.is_none() && stack.is_empty() {
+                return Enter::Pass;
+            }
+            if let Some(at) = entry {
+                child.refresh_for_request(at);
+            }
+            stack.push(Attempt {
+                request,
+                entry,
+                id: child.next_attempt(),
+                touched: [const { None }; TRACKED],
+            });
+            Enter::Run
+        })
+        .unwrap_or(Enter::Pass)
+}
+
+/// The attempt of [`Enter::Run`] is over: its connections are idle again.
+pub fn leave(request: usize) {
+    let _ = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        if stack.last().is_some_and(|a| a.request == request)
+            && let Some(attempt) = stack.pop()
+        {
+            for conn in attempt.touched.into_iter().flatten() {
+                conn.rest(attempt.id);
+            }
+        }
+    });
+}
+
+/// The entry and number of the attempt under way in this thread, if it is at one of our workers.
+pub fn current() -> Option<(u32, u64)> {
+    STACK
+        .try_with(|stack| {
+            let stack = stack.borrow();
+            let attempt = stack.last()?;
+            Some((attempt.entry?, attempt.id))
+        })
+        .ok()
+        .flatten()
+}
+
+/// A connection is used in this thread (or has just been opened). The error: the keeper has shut it
+/// down, its next user must see it as ended.
+pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<(), Ended> {
+    let id = current().map(|(_, id)| id);
+    if conn.touch(id)? || opened {
+        let _ = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            let free = stack
+                .last_mut()
+                .and_then(|a| a.touched.iter_mut().find(|slot| slot.is_none()));
+            if let (Some(slot), Some(_)) = (free, id) {
+                *slot = Some(conn.clone());
+            }
+        });
+    }
+    Ok(())
+}
