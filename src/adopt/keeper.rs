@@ -34,7 +34,9 @@ pub fn run(child: &'static Child) {
             let pause = guard("keeper's step", IDLE_TICK, || keeper.step());
             keeper.sleep(pause);
         }
-        keeper.leader.take().map(Leader::stop);
+        if let Some(leader) = keeper.leader.take() {
+            leader.stop();
+        }
         if let Some(seat) = seat {
             seat.leave();
         }

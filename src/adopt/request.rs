@@ -63,14 +63,16 @@ pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Ent
         .unwrap_or(Enter::Pass)
 }
 
-/// The attempt of [`Enter::Run`] is over: its connections are idle again.
-pub fn leave(request: usize) {
+/// The attempt of [`Enter::Run`] is over: its connections are idle again, unless the handler goes on
+/// elsewhere (`suspended`); then they stay in use for good.
+pub fn leave(request: usize, suspended: bool) {
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         if stack.last().is_some_and(|a| a.request == request)
             && let Some(attempt) = stack.pop()
         {
-            for conn in attempt.touched.into_iter().flatten() {
+            let touched = attempt.touched.into_iter().flatten();
+            for conn in touched.filter(|_| !suspended) {
                 conn.rest(attempt.id);
             }
         }

@@ -175,6 +175,8 @@ unsafe extern "C" fn scheme_handler(
     // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
     let status =
         unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
-    guard("the request's end", (), || request::leave(r as usize));
+    guard("the request's end", (), || {
+        request::leave(r as usize, status == sys::SUSPENDED)
+    });
     status
 }
