@@ -1,0 +1,85 @@
+//! Test kit of mod_proxy_live.
+//!
+//! A scenario is a test on a real httpd, in a network, mount and process namespace of its own:
+//!
+//! ```no_run
+//! use live_kit::{Backend, World, answers};
+//!
+//! fn moves(w: &mut World) {
+//!     let a = Backend::start("A", "127.0.0.2:9000");
+//!     let b = Backend::start("B", "127.0.0.3:9000");
+//!     w.dns.set("app.test", answers(&["127.0.0.2"], 1));
+//!     let httpd = w.httpd().live("ProxyPass / http://app.test:9000/ live=on").start();
+//!     assert_eq!(httpd.get("/").backend, "A");
+//!     w.dns.set("app.test", answers(&["127.0.0.3"], 1));
+//!     live_kit::eventually(std::time::Duration::from_secs(2), || httpd.get("/").backend == "B");
+//!     assert_eq!(a.requests() + b.requests(), a.seen().len() + b.seen().len());
+//! }
+//!
+//! live_kit::scenario(moves);
+//! ```
+//!
+//! The pieces:
+//! - [`scenario`]: runs the closure in namespaces of its own, with a time limit
+//! - [`World`]: addresses, resolv.conf, hosts, vanishing packets, the DNS server
+//! - [`Dns`]: a DNS server that can misbehave in every way, and counts its queries
+//! - [`Backend`], [`FcgiBackend`], [`AjpBackend`]: settable servers
+//! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
+//! - [`Load`], [`Records`]: steady load, one record per request
+//!
+//! Debian packages needed: see [`PACKAGES`].
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod builder;
+mod client;
+mod dns;
+mod errorlog;
+mod fcgi;
+mod http;
+mod httpd;
+mod load;
+mod module;
+mod process;
+mod scenario;
+mod sockets;
+mod world;
+
+pub use backend::{Backend, Mode, Seen};
+pub use builder::{Builder, Mpm};
+pub use client::{Client, Failure, Reply, Request};
+pub use dns::{Answers, Asked, Dns, Fault, Query, Type, answers, ask};
+pub use errorlog::Line;
+pub use fcgi::{AjpBackend, FcgiBackend};
+pub use httpd::Httpd;
+pub use load::{Load, LoadBuilder, Record, Records};
+pub use module::module_path;
+pub use process::{children_of, descriptors, peak_memory_kib, threads};
+pub use scenario::{DEFAULT_LIMIT, private, scenario, scenario_within};
+pub use world::World;
+
+pub use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Debian packages the kit needs at run time: the server itself, `unshare` (util-linux), `ip` (iproute2)
+/// and `nft` (nftables, for packets that vanish).
+pub const PACKAGES: &[&str] = &["apache2", "util-linux", "iproute2", "nftables"];
+
+/// Polls every 10 ms until `condition` holds; panics after `limit`.
+#[track_caller]
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < limit, "not true within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sleeps; a short name, because scenarios do it often.
+pub fn pause(seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+}
