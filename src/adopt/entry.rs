@@ -81,13 +81,18 @@ impl Entry {
         };
         let (id, tag) = self.planned.slot;
         let version = board.version(id);
-        if version != state.version
-            && let Some(read) = board.read(id, tag)
-        {
-            state.version = read.version;
-            state.record = read.record;
+        let mut progress = Progress::Same;
+        if version != state.version {
+            match board.read(id, tag) {
+                Some(read) => (state.version, state.record) = (read.version, read.record),
+                // Not stable for a moment; a slot that is another name's now will never be.
+                None if board.owner(id).is_some_and(|(t, _)| t == tag) => progress = Progress::Busy,
+                None => {}
+            }
         }
-        let progress = self.apply(&mut state, offset);
+        if progress != Progress::Busy {
+            progress = self.apply(&mut state, offset);
+        }
         if progress != Progress::Busy {
             self.seen.store(generation, Ordering::Release);
         }

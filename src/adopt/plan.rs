@@ -55,6 +55,8 @@ struct Life {
     board: Board,
     lock: &'static LockFile,
     ledger: Ledger,
+    /// Counts configurations here, since children can write to the board.
+    epoch: u64,
 }
 
 static LIFE: Mutex<Option<Life>> = Mutex::new(None);
@@ -75,8 +77,8 @@ pub fn make(main: Server) -> Result<(), String> {
     let found = config::with(|c| gather(c, main));
     let mut life = LIFE.lock();
     if found.is_empty() {
-        if let Some(life) = life.as_ref() {
-            begin_epoch(life.board);
+        if let Some(life) = life.as_mut() {
+            life.begin_epoch();
         }
         return Ok(());
     }
@@ -87,14 +89,6 @@ pub fn make(main: Server) -> Result<(), String> {
     let plan = life.plan(found)?;
     *PLAN.lock() = Some(plan);
     Ok(())
-}
-
-/// Old children stop leading as soon as they see the new epoch.
-fn begin_epoch(board: Board) -> u64 {
-    let epoch = board.raise_epoch();
-    board.bump_generation();
-    futex::wake_all(board.generation_word());
-    epoch
 }
 
 impl Life {
@@ -109,6 +103,7 @@ impl Life {
             // Never closed: closing it anywhere in a process would drop that process's lock.
             lock: Box::leak(Box::new(lock)),
             ledger: Ledger::new(board.name_capacity()),
+            epoch: 0,
         })
     }
 
@@ -118,9 +113,9 @@ impl Life {
         let oldest = self.oldest_child();
         let slots = self
             .ledger
-            .plan(self.board.epoch() + 1, &keys, oldest)
+            .plan(self.epoch + 1, &keys, oldest)
             .map_err(|full| format!("too many names of live workers: {full}"))?;
-        let epoch = begin_epoch(self.board);
+        self.begin_epoch();
         self.board.apply(&slots);
         let mut tasks = names.tasks;
         for (task, (id, tag)) in tasks.iter_mut().zip(&slots.slots) {
@@ -131,7 +126,7 @@ impl Life {
         }
         Ok(Plan {
             board: self.board,
-            epoch,
+            epoch: self.epoch,
             lock: self.lock,
             workers,
             monitor: MonitorPlan {
@@ -139,6 +134,14 @@ impl Life {
                 resolver: config::with(|c| c.resolver()),
             },
         })
+    }
+
+    /// Old children stop leading as soon as they see the new epoch.
+    fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.board.announce_epoch(self.epoch);
+        self.board.bump_generation();
+        futex::wake_all(self.board.generation_word());
     }
 
     /// The epoch of the oldest child alive. Seats of children that were killed are cleared.

@@ -67,10 +67,9 @@ impl Board {
         self.words[EPOCH_AT].load(Ordering::Acquire)
     }
 
-    /// Counts the epoch up and returns it. Parent only.
-    pub fn raise_epoch(&self) -> u64 {
-        let before = self.words[EPOCH_AT].fetch_add(1, Ordering::AcqRel);
-        before.wrapping_add(1)
+    /// Announces a new configuration. Parent only, which counts epochs in its own memory.
+    pub fn announce_epoch(&self, epoch: u64) {
+        self.words[EPOCH_AT].store(epoch, Ordering::Release);
     }
 
     /// Who leads now.

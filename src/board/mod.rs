@@ -25,7 +25,7 @@ mod tests;
 #[cfg(test)]
 mod wild_tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 pub use children::Seat;
 pub use header::{Counter, Leader};
@@ -173,7 +173,7 @@ impl Board {
         for _ in 0..=RETRIES {
             let tag = near[SLOT_TAG].load(Ordering::Acquire);
             let name = read_name(near);
-            std::sync::atomic::fence(Ordering::Acquire);
+            fence(Ordering::Acquire);
             if near[SLOT_TAG].load(Ordering::Relaxed) == tag {
                 return (tag != 0).then_some((Tag(tag), name));
             }

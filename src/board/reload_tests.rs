@@ -147,8 +147,8 @@ fn reloads_shrink_and_grow() {
     let mut seats = std::collections::VecDeque::new();
     let mut views = Views::new();
     let mut freed = 0;
-    for _ in 0..200 {
-        let epoch = board.raise_epoch();
+    for epoch in 1..=200 {
+        board.announce_epoch(epoch);
         let names = names(epoch);
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         let oldest = board.children().map(|(_, _, epoch)| epoch).min();

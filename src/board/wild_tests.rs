@@ -33,7 +33,7 @@ fn wild_bytes() {
             assert!(other.layout.total() <= board.words.len());
         }
         board.leader();
-        board.raise_epoch();
+        board.announce_epoch(board.epoch().wrapping_add(1));
         board.bump_generation();
         for (index, pid, _) in board.children() {
             assert!(index < CHILDREN as usize && pid != 0);

@@ -34,7 +34,10 @@ pub enum Outcome {
     #[default]
     NotAsked,
     /// At least one address; `ttl` in seconds, the minimum along the alias chain.
-    Addresses { addrs: Vec<Addr>, ttl: u32 },
+    Addresses {
+        addrs: Vec<Addr>,
+        ttl: u32,
+    },
     /// NOERROR without a usable record.
     Empty,
     /// NXDOMAIN.
@@ -226,7 +229,9 @@ fn addresses(name: &str, family: Family, records: &[Record], ttl: &mut u32) -> V
 
 fn alias<'a>(name: &str, records: &'a [Record]) -> Option<(&'a str, u32)> {
     records.iter().find_map(|record| match &record.data {
-        Data::Alias(target) if same_name(&record.owner, name) => Some((&**target, sane(record.ttl))),
+        Data::Alias(target) if same_name(&record.owner, name) => {
+            Some((&**target, sane(record.ttl)))
+        }
         _ => None,
     })
 }

@@ -45,7 +45,10 @@ impl Hosts {
 /// The addresses of a name that DNS is never asked for: a `localhost` name without an
 /// entry in the hosts file.
 pub fn loopback(name: &str) -> &'static [Addr] {
-    const LOOPBACK: &[Addr] = &[Addr::v4(Ipv4Addr::LOCALHOST), Addr::v6(Ipv6Addr::LOCALHOST, 0)];
+    const LOOPBACK: &[Addr] = &[
+        Addr::v4(Ipv4Addr::LOCALHOST),
+        Addr::v6(Ipv6Addr::LOCALHOST, 0),
+    ];
     if is_localhost(name) { LOOPBACK } else { &[] }
 }
 

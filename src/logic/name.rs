@@ -72,7 +72,15 @@ pub fn step(state: &NameRecord, now_ms: u64, lookup: &Lookup, bounds: &Bounds, r
     }
     let found = put_addrs(&mut record, state, &verdicts);
     set_retries(&mut record, bounds.want, now_ms, rnd);
-    set_expiry(&mut record, state, &verdicts, lookup.source, bounds, now_ms, rnd);
+    set_expiry(
+        &mut record,
+        state,
+        &verdicts,
+        lookup.source,
+        bounds,
+        now_ms,
+        rnd,
+    );
     let changed = !same_set(&state.addrs, &record.addrs);
     let flipped = FAMILIES
         .iter()
@@ -236,7 +244,8 @@ fn put_addrs(record: &mut NameRecord, state: &NameRecord, verdicts: &[Verdict<'_
             Verdict::Kept | Verdict::Bad(_) => record.addrs.extend(of(state, family)),
             Verdict::Good(addrs, _) => {
                 let old: Vec<Addr> = of(state, family).filter(|a| addrs.contains(a)).collect();
-                let mut new: Vec<Addr> = addrs.iter().copied().filter(|a| !old.contains(a)).collect();
+                let mut new: Vec<Addr> =
+                    addrs.iter().copied().filter(|a| !old.contains(a)).collect();
                 new.sort_unstable();
                 new.dedup();
                 record.addrs.extend(old.into_iter().chain(new));
@@ -294,9 +303,10 @@ fn set_expiry(
     record.ttl_s = ttl_s;
     record.expires_ms = now_ms.saturating_add(after);
     // A family that was not asked, because it is good, keeps its time.
-    let other_good = FAMILIES.into_iter().zip(verdicts).any(|(family, verdict)| {
-        matches!(verdict, Verdict::Kept) && !fails(state, family)
-    });
+    let other_good = FAMILIES
+        .into_iter()
+        .zip(verdicts)
+        .any(|(family, verdict)| matches!(verdict, Verdict::Kept) && !fails(state, family));
     if other_good && state.expires_ms < record.expires_ms {
         record.expires_ms = state.expires_ms;
         record.ttl_s = state.ttl_s;

@@ -23,6 +23,8 @@ use crate::logic::resolvconf::ResolvConf;
 use crate::logic::search::{Rules, candidates, goes_on};
 
 mod server;
+#[cfg(test)]
+pub mod test_server;
 
 /// Time for one try of servers that are given explicitly.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -55,12 +55,7 @@ pub trait Surroundings {
 
 /// Follows the names of the plan until `stop` gets a message or its sender is gone, and
 /// returns within milliseconds then. Wants a tokio runtime with I/O and time.
-pub async fn run(
-    plan: &Plan,
-    board: Board,
-    env: &impl Surroundings,
-    stop: oneshot::Receiver<()>,
-) {
+pub async fn run(plan: &Plan, board: Board, env: &impl Surroundings, stop: oneshot::Receiver<()>) {
     run_with(plan, Resolver::new(&plan.resolver), board, env, stop).await;
 }
 
@@ -184,7 +179,8 @@ impl<'a, E: Surroundings> Work<'a, E> {
             let fixed = name.candidate.clone().filter(|_| questions.partial);
             let (view, text) = (self.resolver.view(), name.task.name.clone());
             let task = self.flying.spawn(async move {
-                view.lookup(&text, questions.families, fixed.as_deref()).await
+                view.lookup(&text, questions.families, fixed.as_deref())
+                    .await
             });
             self.tasks.insert(task.id(), index);
         }

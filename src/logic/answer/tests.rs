@@ -133,7 +133,10 @@ fn failures_keep_their_codes() {
         assert_eq!(Failure::from_code(code), Some(failure));
         assert_eq!(ErrorText(code).to_string(), text);
     }
-    assert_eq!(ErrorText(Outcome::Empty.error()).to_string(), "no addresses");
+    assert_eq!(
+        ErrorText(Outcome::Empty.error()).to_string(),
+        "no addresses"
+    );
     assert_eq!(ErrorText(Outcome::NoName.error()).to_string(), "NXDOMAIN");
     assert_eq!(Outcome::NotAsked.error(), 0);
     for code in [0, 7, 8, 9, 0xff, 0x200, u32::MAX] {

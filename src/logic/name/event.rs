@@ -101,7 +101,10 @@ impl Event {
                 };
                 let seconds = seconds(*retry_in_ms);
                 let errors = reasons(errors);
-                let _ = write!(text, "DNS fails ({errors}), {kept}; next try in {seconds} s");
+                let _ = write!(
+                    text,
+                    "DNS fails ({errors}), {kept}; next try in {seconds} s"
+                );
             }
             Self::Recovered {
                 families,
@@ -115,7 +118,10 @@ impl Event {
                 } else {
                     let records: Vec<_> = families.iter().map(|f| f.record()).collect();
                     let (records, left) = (records.join(" and "), reasons(left));
-                    let _ = write!(text, "DNS answers {records} again after {seconds} s ({left})");
+                    let _ = write!(
+                        text,
+                        "DNS answers {records} again after {seconds} s ({left})"
+                    );
                 }
             }
             Self::TooMany { found } => {
@@ -165,7 +171,10 @@ pub(super) fn failures(
         });
     }
     if !ended.is_empty() {
-        let since = ended.iter().map(|&f| family_of(state, f).failing_since_ms).min();
+        let since = ended
+            .iter()
+            .map(|&f| family_of(state, f).failing_since_ms)
+            .min();
         events.push(Event::Recovered {
             quiet: harmless(&ended, state, want),
             after_ms: now_ms.saturating_sub(since.unwrap_or(now_ms)),

@@ -82,14 +82,20 @@ fn lines(step: &Step) -> Vec<(Level, String)> {
 fn the_first_answer() {
     let mut name = Name::new(BOUNDS);
     assert_eq!(name.asks(0), Some((Families::ANY, false)));
-    let step = name.step(5_000, dns(gives(&["10.0.0.2", "10.0.0.1"], 60), Outcome::Empty));
+    let step = name.step(
+        5_000,
+        dns(gives(&["10.0.0.2", "10.0.0.1"], 60), Outcome::Empty),
+    );
     // Sorted, so that all leaders agree.
     assert_eq!(name.shows(), "10.0.0.1 10.0.0.2");
     assert!(step.changed && step.wake);
     assert_eq!(step.due_ms, 65_000);
     assert_eq!((step.record.ttl_s, step.record.expires_ms), (60, 65_000));
     assert_eq!(step.record.source, Source::Dns);
-    assert_eq!((step.record.v4.good_ms, step.record.v6.good_ms), (5_000, 5_000));
+    assert_eq!(
+        (step.record.v4.good_ms, step.record.v6.good_ms),
+        (5_000, 5_000)
+    );
     let text = "name app.test: addresses none -> 10.0.0.1, 10.0.0.2 (TTL 60 s, by 127.0.0.1:5353)";
     assert_eq!(lines(&step), [(Level::Info, text.into())]);
     assert_eq!(name.asks(64_999), None);
@@ -100,7 +106,10 @@ fn the_first_answer() {
 fn a_refresh_with_the_same_set_changes_nothing() {
     let mut name = Name::good(gives(&["10.0.0.1", "10.0.0.2"], 5), gives(&["fd00::1"], 9));
     assert_eq!(name.record.expires_ms, 6_000);
-    let step = name.step(6_000, dns(gives(&["10.0.0.2", "10.0.0.1"], 5), gives(&["fd00::1"], 9)));
+    let step = name.step(
+        6_000,
+        dns(gives(&["10.0.0.2", "10.0.0.1"], 5), gives(&["fd00::1"], 9)),
+    );
     assert!(!step.changed && !step.wake && step.events.is_empty());
     assert_eq!(name.shows(), "10.0.0.1 10.0.0.2 fd00::1");
     assert_eq!(step.due_ms, 11_000);
@@ -112,7 +121,10 @@ fn a_change_keeps_the_order_of_what_stays() {
     let mut name = Name::good(gives(&["10.0.0.2", "10.0.0.5"], 5), gives(&["fd00::1"], 5));
     let step = name.step(
         6_000,
-        dns(gives(&["10.0.0.1", "10.0.0.9", "10.0.0.5", "10.0.0.3"], 5), Outcome::Empty),
+        dns(
+            gives(&["10.0.0.1", "10.0.0.9", "10.0.0.5", "10.0.0.3"], 5),
+            Outcome::Empty,
+        ),
     );
     assert!(step.changed && step.wake);
     assert_eq!(name.shows(), "10.0.0.5 10.0.0.1 10.0.0.3 10.0.0.9");
@@ -132,7 +144,11 @@ fn the_ttl_has_bounds_and_jitter() {
     ] {
         let lookup = dns(gives(&["10.0.0.1"], ttl), Outcome::NoName);
         let step = step(&NameRecord::default(), 1_000, &lookup, &BOUNDS, rnd);
-        assert_eq!((step.due_ms, step.record.ttl_s), (1_000 + after, seconds), "TTL {ttl}");
+        assert_eq!(
+            (step.due_ms, step.record.ttl_s),
+            (1_000 + after, seconds),
+            "TTL {ttl}"
+        );
     }
 }
 
@@ -140,17 +156,37 @@ fn the_ttl_has_bounds_and_jitter() {
 fn nothing_usable_keeps_the_addresses() {
     let bad: [(Outcome, Outcome, &str); 8] = [
         (SERVFAIL, SERVFAIL, "A: SERVFAIL, AAAA: SERVFAIL"),
-        (TIMEOUT, TIMEOUT, "A: no answer in time, AAAA: no answer in time"),
-        (Outcome::NoName, Outcome::NoName, "A: NXDOMAIN, AAAA: NXDOMAIN"),
-        (Outcome::Empty, Outcome::Empty, "A: no addresses, AAAA: no addresses"),
+        (
+            TIMEOUT,
+            TIMEOUT,
+            "A: no answer in time, AAAA: no answer in time",
+        ),
+        (
+            Outcome::NoName,
+            Outcome::NoName,
+            "A: NXDOMAIN, AAAA: NXDOMAIN",
+        ),
+        (
+            Outcome::Empty,
+            Outcome::Empty,
+            "A: no addresses, AAAA: no addresses",
+        ),
         (SERVFAIL, Outcome::Empty, "A: SERVFAIL, AAAA: no addresses"),
-        (Outcome::NoName, TIMEOUT, "A: NXDOMAIN, AAAA: no answer in time"),
+        (
+            Outcome::NoName,
+            TIMEOUT,
+            "A: NXDOMAIN, AAAA: no answer in time",
+        ),
         (
             Outcome::Failed(Failure::Garbage),
             Outcome::Failed(Failure::Refused),
             "A: unreadable answer, AAAA: REFUSED",
         ),
-        (gives(&[], 5), Outcome::Empty, "A: no addresses, AAAA: no addresses"),
+        (
+            gives(&[], 5),
+            Outcome::Empty,
+            "A: no addresses, AAAA: no addresses",
+        ),
     ];
     for (v4, v6, reasons) in bad {
         let mut name = Name::good(gives(&["10.0.0.1"], 5), gives(&["fd00::1"], 5));
@@ -240,11 +276,18 @@ fn one_family_fails_and_is_asked_alone() {
         // Back again: the set is what it says, the good one's time stays.
         let new = if v4_fails { "10.0.0.7" } else { "fd00::7" };
         let step = name.step(9_000, alone(gives(&[new], 600)));
-        let wanted = if v4_fails { "10.0.0.7 fd00::1" } else { "10.0.0.1 fd00::7" };
+        let wanted = if v4_fails {
+            "10.0.0.7 fd00::1"
+        } else {
+            "10.0.0.1 fd00::7"
+        };
         assert_eq!(name.shows(), wanted);
         assert!(step.changed && step.wake);
         assert_eq!((step.due_ms, step.record.ttl_s), (66_000, 60));
-        assert_eq!(lines(&step)[0].1, "name app.test: DNS answers again after 3 s");
+        assert_eq!(
+            lines(&step)[0].1,
+            "name app.test: DNS answers again after 3 s"
+        );
         assert_eq!(name.asks(66_000), Some((Families::ANY, false)));
     }
 }
@@ -262,10 +305,13 @@ fn an_empty_family_beside_a_good_one_is_believed() {
         let step = name.step(2_000, dns(Outcome::NotAsked, empty));
         assert!(!is_failing(&name.record));
         assert_eq!(step.due_ms, 51_000);
-        assert_eq!(lines(&step), [(
-            Level::Info,
-            "name app.test: DNS answers again after 1 s".to_owned()
-        )]);
+        assert_eq!(
+            lines(&step),
+            [(
+                Level::Info,
+                "name app.test: DNS answers again after 1 s".to_owned()
+            )]
+        );
     }
     // Nothing is believed while the other one fails or was lost.
     let mut name = Name::good(gives(&["10.0.0.1"], 5), gives(&["fd00::1"], 5));
@@ -288,16 +334,23 @@ fn a_family_without_addresses_that_fails_is_no_warning() {
     assert_eq!(all[1].0, Level::Info);
     // When the other one goes too, that is one.
     let step = name.step(2_000, dns(TIMEOUT, SERVFAIL));
-    assert_eq!(lines(&step), [(
-        Level::Warn,
-        "name app.test: DNS fails (A: no answer in time), keeping 10.0.0.1; next try in 1 s".into()
-    )]);
+    assert_eq!(
+        lines(&step),
+        [(
+            Level::Warn,
+            "name app.test: DNS fails (A: no answer in time), keeping 10.0.0.1; next try in 1 s"
+                .into()
+        )]
+    );
     // One of both comes back.
     let step = name.step(4_000, dns(gives(&["10.0.0.1"], 5), SERVFAIL));
-    assert_eq!(lines(&step), [(
-        Level::Notice,
-        "name app.test: DNS answers A again after 2 s (AAAA: SERVFAIL)".into()
-    )]);
+    assert_eq!(
+        lines(&step),
+        [(
+            Level::Notice,
+            "name app.test: DNS answers A again after 2 s (AAAA: SERVFAIL)".into()
+        )]
+    );
 }
 
 #[test]
@@ -404,9 +457,10 @@ fn any_order_of_answers() {
         let step = name.step(now, dns(v4, v6));
         known |= !step.record.addrs.is_empty();
         assert_eq!(known, !step.record.addrs.is_empty());
-        let (began, ended) = (|e: &Event| matches!(e, Event::Failing { .. }), |e: &Event| {
-            matches!(e, Event::Recovered { left, .. } if left.is_empty())
-        });
+        let (began, ended) = (
+            |e: &Event| matches!(e, Event::Failing { .. }),
+            |e: &Event| matches!(e, Event::Recovered { left, .. } if left.is_empty()),
+        );
         let fails = is_failing(&name.record);
         assert!(!fails || failing || step.events.iter().any(began));
         assert_eq!(failing && !fails, step.events.iter().any(ended));

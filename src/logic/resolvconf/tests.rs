@@ -5,13 +5,20 @@ fn parse(text: &str) -> ResolvConf {
 }
 
 fn servers(text: &str) -> Vec<String> {
-    parse(text).servers.iter().map(SocketAddr::to_string).collect()
+    parse(text)
+        .servers
+        .iter()
+        .map(SocketAddr::to_string)
+        .collect()
 }
 
 #[test]
 fn an_empty_file_means_this_machine() {
     assert_eq!(parse(""), ResolvConf::default());
-    assert_eq!(parse("# nothing\n; here\n\nnameserver\n"), ResolvConf::default());
+    assert_eq!(
+        parse("# nothing\n; here\n\nnameserver\n"),
+        ResolvConf::default()
+    );
     assert_eq!(servers("nameserver nonsense\n"), ["127.0.0.1:53"]);
     assert_eq!(parse("").timeout_s, 5);
     assert_eq!(parse("").attempts, 2);
@@ -34,10 +41,13 @@ nameserver 10.0.0.9
 fn the_last_search_list_counts() {
     let search = |text: &str| parse(text).rules.search;
     assert_eq!(search("search a.test b.test"), ["a.test", "b.test"]);
-    assert_eq!(search("domain a.test\nsearch b.test c.test"), ["b.test", "c.test"]);
+    assert_eq!(
+        search("domain a.test\nsearch b.test c.test"),
+        ["b.test", "c.test"]
+    );
     assert_eq!(search("search b.test c.test\ndomain a.test x"), ["a.test"]);
     assert_eq!(search("search a.test # b.test"), ["a.test"]);
-    assert!(search("search ."). contains(&".".to_owned()));
+    assert!(search("search .").contains(&".".to_owned()));
     assert!(search("search").is_empty());
 }
 
@@ -57,7 +67,10 @@ fn options() {
     assert_eq!((conf.rules.ndots, conf.timeout_s, conf.attempts), (5, 1, 3));
     assert!(conf.use_vc);
     let conf = parse("options ndots:99 timeout:99\noptions attempts:99\n");
-    assert_eq!((conf.rules.ndots, conf.timeout_s, conf.attempts), (15, 30, 5));
+    assert_eq!(
+        (conf.rules.ndots, conf.timeout_s, conf.attempts),
+        (15, 30, 5)
+    );
     let conf = parse("options ndots:0 timeout:0 attempts:0\n");
     assert_eq!((conf.rules.ndots, conf.timeout_s, conf.attempts), (0, 1, 1));
     let conf = parse("options ndots:x timeout: attempts ndots:-1 unknown:7\n");
@@ -68,7 +81,8 @@ fn options() {
 
 #[test]
 fn whatever_is_in_the_file_is_no_trouble() {
-    let wild = "nameserver 1.2.3.4.5\nsearch \u{fffd}\u{0}\noptions :::: :1 ndots:99999999999\n\t\n";
+    let wild =
+        "nameserver 1.2.3.4.5\nsearch \u{fffd}\u{0}\noptions :::: :1 ndots:99999999999\n\t\n";
     let conf = parse(wild);
     assert_eq!(conf.servers, ResolvConf::default().servers);
     assert_eq!(conf.rules.ndots, 1);

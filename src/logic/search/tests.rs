@@ -13,9 +13,24 @@ fn the_order_of_candidates() {
     let two = ["a.test", "b.test."];
     let cases: [(&str, u32, &[&str], &[&str]); 13] = [
         ("app", 1, &two, &["app.a.test.", "app.b.test.", "app."]),
-        ("app.x", 1, &two, &["app.x.", "app.x.a.test.", "app.x.b.test."]),
-        ("app.x", 2, &two, &["app.x.a.test.", "app.x.b.test.", "app.x."]),
-        ("a.b.c.d.e.f", 5, &["s"], &["a.b.c.d.e.f.", "a.b.c.d.e.f.s."]),
+        (
+            "app.x",
+            1,
+            &two,
+            &["app.x.", "app.x.a.test.", "app.x.b.test."],
+        ),
+        (
+            "app.x",
+            2,
+            &two,
+            &["app.x.a.test.", "app.x.b.test.", "app.x."],
+        ),
+        (
+            "a.b.c.d.e.f",
+            5,
+            &["s"],
+            &["a.b.c.d.e.f.", "a.b.c.d.e.f.s."],
+        ),
         ("a.b.c.d.e", 5, &["s"], &["a.b.c.d.e.s.", "a.b.c.d.e."]),
         ("app", 0, &two, &["app.", "app.a.test.", "app.b.test."]),
         ("app.", 1, &two, &["app."]),

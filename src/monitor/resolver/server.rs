@@ -5,17 +5,20 @@
 //! becomes of an error is decided by the module above.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind::WouldBlock};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig,
 };
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioRuntimeProvider};
+use hickory_resolver::net::runtime::{
+    DnsUdpSocket, RuntimeProvider, TokioRuntimeProvider, TokioTime,
+};
 use hickory_resolver::net::tcp::TcpClientStream;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsExchange, DnsHandle};
@@ -23,6 +26,8 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::{DnsRequest, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{ConnectionProvider, PoolContext, Resolver};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
 
 use crate::logic::addr::Family;
 use crate::logic::answer::{Data, Failure, Outcome, Record, follow};
@@ -70,7 +75,12 @@ impl Server {
         (outcome, queries + more)
     }
 
-    async fn ask_by(&self, by: &Resolver<Transport>, name: &Name, family: Family) -> (Outcome, u32) {
+    async fn ask_by(
+        &self,
+        by: &Resolver<Transport>,
+        name: &Name,
+        family: Family,
+    ) -> (Outcome, u32) {
         let record = match family {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
@@ -244,15 +254,14 @@ impl DnsHandle for Counted {
     }
 }
 
-/// hickory's tokio runtime with UDP sockets connected to the server: the kernel then
-/// reports a closed port at once, and drops what others send.
+/// hickory's tokio runtime with UDP sockets of our own.
 #[derive(Clone, Default)]
 struct Runtime(TokioRuntimeProvider);
 
 impl RuntimeProvider for Runtime {
     type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
     type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
-    type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
+    type Udp = Socket;
     type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
 
     fn create_handle(&self) -> Self::Handle {
@@ -277,7 +286,65 @@ impl RuntimeProvider for Runtime {
         Box::pin(async move {
             let socket = bound.await?;
             socket.connect(server).await?;
-            Ok(socket)
+            Ok(Socket(socket))
         })
+    }
+}
+
+/// A UDP socket that is connected to the server: the kernel reports a closed port at
+/// once, and drops what others send.
+struct Socket(UdpSocket);
+
+impl Socket {
+    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        loop {
+            let ready = self.0.ready(Interest::READABLE | Interest::ERROR).await?;
+            if ready.is_error() {
+                // tokio does not wake a reader for an error alone.
+                let error = || self.0.take_error()?.map_or(Err(WouldBlock.into()), Err);
+                match self.0.try_io::<()>(Interest::ERROR, error) {
+                    Err(error) if error.kind() != WouldBlock => return Err(error),
+                    _ => {}
+                }
+            }
+            match self.0.try_recv_from(buf) {
+                Err(error) if error.kind() == WouldBlock => {}
+                received => return received,
+            }
+        }
+    }
+}
+
+impl DnsUdpSocket for Socket {
+    type Time = TokioTime;
+
+    fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        DnsUdpSocket::poll_recv_from(&self.0, context, buf)
+    }
+
+    // What `async fn` stands for in a trait of the async-trait crate.
+    fn recv_from<'life0, 'life1, 'async_trait>(
+        &'life0 self,
+        buf: &'life1 mut [u8],
+    ) -> Pin<Box<dyn Future<Output = io::Result<(usize, SocketAddr)>> + Send + 'async_trait>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(self.receive(buf))
+    }
+
+    fn poll_send_to(
+        &self,
+        context: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        DnsUdpSocket::poll_send_to(&self.0, context, buf, target)
     }
 }

@@ -1,0 +1,625 @@
+use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::time::Instant;
+
+use hickory_resolver::proto::op::ResponseCode;
+
+use super::test_server::{Asked, DnsServer, Reply, ips};
+use super::*;
+
+const TRY: Duration = Duration::from_millis(300);
+
+fn config(servers: &[SocketAddr]) -> ResolverConfig {
+    ResolverConfig {
+        servers: Servers::Explicit(servers.to_vec()),
+        timeout: Some(TRY),
+        attempts: Some(1),
+    }
+}
+
+fn resolver(server: &DnsServer) -> Resolver {
+    Resolver::new(&config(&[server.addr]))
+}
+
+/// A view with a search list and a hosts file, which real ones get only from files that
+/// cannot name a port.
+fn view(server: &DnsServer, ndots: u32, search: &[&str], hosts: &str) -> View {
+    let conf = ResolvConf {
+        servers: vec![server.addr],
+        ..ResolvConf::default()
+    };
+    View {
+        hosts: Arc::new(Hosts::parse(hosts, &|_| None)),
+        rules: Rules {
+            ndots,
+            search: search.iter().map(|s| s.to_string()).collect(),
+        },
+        dns: Arc::new(Dns::new(&config(&[server.addr]), &conf)),
+    }
+}
+
+fn list(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Addresses { addrs, .. } => addrs.iter().map(Addr::to_string).collect(),
+        other => vec![format!("{other:?}")],
+    }
+}
+
+fn ttl(outcome: &Outcome) -> u32 {
+    match outcome {
+        Outcome::Addresses { ttl, .. } => *ttl,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(server: &DnsServer) -> Vec<String> {
+    let asked = server.asked().into_iter();
+    asked
+        .filter(|asked| !asked.v6)
+        .map(|asked| asked.name)
+        .collect()
+}
+
+const SERVFAIL: Reply = Reply::Code(ResponseCode::ServFail);
+const NXDOMAIN: Reply = Reply::Code(ResponseCode::NXDomain);
+
+#[tokio::test]
+async fn both_families() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1", "fd00::1", "10.0.0.2"]));
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::ANY, None)
+        .await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(list(&lookup.v6), ["fd00::1"]);
+    assert_eq!(lookup.candidate, "app.test.");
+    assert_eq!((lookup.source, lookup.by), (Source::Dns, Some(server.addr)));
+    assert_eq!((lookup.queries, server.count()), (2, 2));
+    let wanted = |asked: &Asked| asked.name == "app.test." && asked.edns && !asked.tcp;
+    assert!(server.asked().iter().all(wanted), "{:?}", server.asked());
+}
+
+#[tokio::test]
+async fn one_family() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1", "fd00::1"]));
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V6, None)
+        .await;
+    assert_eq!(
+        (lookup.v4, list(&lookup.v6)),
+        (Outcome::NotAsked, vec!["fd00::1".into()])
+    );
+    assert_eq!((lookup.queries, server.count()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_servers_say_when_there_is_nothing() {
+    let cases = [
+        (ips(&[]), Outcome::Empty),
+        (NXDOMAIN, Outcome::NoName),
+        (SERVFAIL, Outcome::Failed(Failure::ServFail)),
+        (
+            Reply::Code(ResponseCode::Refused),
+            Outcome::Failed(Failure::Refused),
+        ),
+        (
+            Reply::Code(ResponseCode::NotAuth),
+            Outcome::Failed(Failure::Code(9)),
+        ),
+        (
+            Reply::Code(ResponseCode::Unknown(15)),
+            Outcome::Failed(Failure::Code(15)),
+        ),
+        (Reply::Garbage, Outcome::Failed(Failure::Garbage)),
+        (Reply::WrongId, Outcome::Failed(Failure::Timeout)),
+        (Reply::Silence, Outcome::Failed(Failure::Timeout)),
+        (
+            Reply::Records(vec![("x.test.", 5, "10.6.6.6")]),
+            Outcome::Empty,
+        ),
+    ];
+    for (reply, wanted) in cases {
+        let server = DnsServer::new({
+            let reply = reply.clone();
+            move |_| reply.clone()
+        });
+        let lookup = resolver(&server)
+            .lookup("app.test", Families::ANY, None)
+            .await;
+        assert_eq!(
+            (lookup.v4, lookup.v6),
+            (wanted.clone(), wanted),
+            "{reply:?}"
+        );
+        assert_eq!(lookup.queries as usize, server.count(), "{reply:?}");
+        assert_eq!((lookup.queries, lookup.by), (2, None), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_families_fail_apart() {
+    let server = DnsServer::new(|asked| {
+        if asked.v6 {
+            SERVFAIL
+        } else {
+            ips(&["10.0.0.1"])
+        }
+    });
+    let resolver = resolver(&server);
+    let lookup = resolver.lookup("app.test", Families::ANY, None).await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.1"]);
+    assert_eq!(lookup.v6, Outcome::Failed(Failure::ServFail));
+    server.set(|asked| {
+        if asked.v6 {
+            ips(&["fd00::1"])
+        } else {
+            Reply::Silence
+        }
+    });
+    let lookup = resolver.lookup("app.test", Families::ANY, None).await;
+    assert_eq!(lookup.v4, Outcome::Failed(Failure::Timeout));
+    assert_eq!(list(&lookup.v6), ["fd00::1"]);
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_asked_for_by_tcp() {
+    let all: Vec<IpAddr> = (0..200).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    let server =
+        DnsServer::new(move |_| Reply::Truncated(Box::new(Reply::Addresses(60, all.clone()))));
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert_eq!((list(&lookup.v4).len(), ttl(&lookup.v4)), (200, 60));
+    let by_tcp: Vec<bool> = server.asked().iter().map(|asked| asked.tcp).collect();
+    assert_eq!((by_tcp, lookup.queries), (vec![false, true], 2));
+}
+
+#[tokio::test]
+async fn sixty_addresses_fit_in_a_packet() {
+    let all: Vec<IpAddr> = (0..60).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    let server = DnsServer::new(move |_| Reply::Addresses(60, all.clone()));
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert_eq!((list(&lookup.v4).len(), server.count()), (60, 1));
+}
+
+#[tokio::test]
+async fn a_dead_first_server_delays_once() {
+    // Nobody reads there.
+    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = DnsServer::new(|_| ips(&["10.0.0.1", "fd00::1"]));
+    let resolver = Resolver::new(&config(&[dead.local_addr().unwrap(), server.addr]));
+    let start = Instant::now();
+    let lookup = resolver.lookup("app.test", Families::ANY, None).await;
+    let first = start.elapsed();
+    assert_eq!(
+        (list(&lookup.v4), lookup.queries),
+        (vec!["10.0.0.1".into()], 4)
+    );
+    assert!(first >= TRY && first < TRY * 2, "{first:?}");
+    let start = Instant::now();
+    let lookup = resolver.lookup("app.test", Families::ANY, None).await;
+    assert_eq!(
+        (list(&lookup.v6), lookup.queries),
+        (vec!["fd00::1".into()], 2)
+    );
+    assert!(start.elapsed() < TRY / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn every_kind_of_failure_goes_on_to_the_next_server() {
+    let good = DnsServer::new(|_| ips(&["10.0.0.1"]));
+    let bad = [
+        SERVFAIL,
+        Reply::Code(ResponseCode::Refused),
+        Reply::Code(ResponseCode::NotImp),
+        Reply::Garbage,
+        Reply::WrongId,
+        Reply::Silence,
+    ];
+    for reply in bad {
+        let server = DnsServer::new({
+            let reply = reply.clone();
+            move |_| reply.clone()
+        });
+        let resolver = Resolver::new(&config(&[server.addr, good.addr]));
+        let lookup = resolver.lookup("app.test", Families::V4, None).await;
+        assert_eq!(list(&lookup.v4), ["10.0.0.1"], "{reply:?}");
+        assert_eq!(lookup.by, Some(good.addr));
+        // The one that answered is asked first from now on.
+        let before = server.count();
+        resolver.lookup("app.test", Families::V4, None).await;
+        assert_eq!(server.count(), before, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_left_and_a_no_is_an_answer() {
+    let one = DnsServer::new(|_| NXDOMAIN);
+    let two = DnsServer::new(|_| ips(&["10.0.0.2"]));
+    let resolver = Resolver::new(&config(&[one.addr, two.addr]));
+    let lookup = resolver.lookup("app.test", Families::V4, None).await;
+    assert_eq!((lookup.v4, two.count()), (Outcome::NoName, 0));
+    one.set(|_| SERVFAIL);
+    let lookup = resolver.lookup("app.test", Families::V4, None).await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.2"]);
+    // And back, when the other one stops in its turn.
+    one.set(|_| ips(&["10.0.0.1"]));
+    two.set(|_| Reply::Silence);
+    let lookup = resolver.lookup("app.test", Families::V4, None).await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.1"]);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_noticed_at_once() {
+    let closed = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let resolver = Resolver::new(&config(&[closed]));
+    let start = Instant::now();
+    let lookup = resolver.lookup("app.test", Families::ANY, None).await;
+    assert_eq!(lookup.v4, Outcome::Failed(Failure::Network));
+    assert_eq!(lookup.v6, Outcome::Failed(Failure::Network));
+    assert!(start.elapsed() < TRY, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn tries_are_attempts_times_servers() {
+    let one = DnsServer::new(|_| SERVFAIL);
+    let two = DnsServer::new(|_| Reply::Garbage);
+    let mut config = config(&[one.addr, two.addr]);
+    config.attempts = Some(3);
+    let lookup = Resolver::new(&config)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert!(matches!(lookup.v4, Outcome::Failed(_)));
+    assert_eq!((one.count(), two.count(), lookup.queries), (3, 3, 6));
+}
+
+#[tokio::test]
+async fn a_slow_server_is_asked_once() {
+    let late = |_: &Asked| {
+        let reply = ips(&["10.0.0.1", "fd00::1"]);
+        Reply::Late(Duration::from_millis(800), Box::new(reply))
+    };
+    let server = DnsServer::new(late);
+    let mut config = config(&[server.addr]);
+    (config.timeout, config.attempts) = (None, None);
+    let lookup = Resolver::new(&config)
+        .lookup("app.test", Families::ANY, None)
+        .await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.1"]);
+    assert_eq!((lookup.queries, server.count()), (2, 2));
+}
+
+#[tokio::test]
+async fn aliases() {
+    let server = DnsServer::new(|_| {
+        Reply::Records(vec![
+            ("app.test.", 300, "lb.test."),
+            ("lb.test.", 20, "node.test."),
+            ("node.test.", 60, "10.0.0.1"),
+            ("node.test.", 30, "fd00::1"),
+            ("other.test.", 1, "10.6.6.6"),
+        ])
+    });
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::ANY, None)
+        .await;
+    assert_eq!(
+        (list(&lookup.v4), ttl(&lookup.v4)),
+        (vec!["10.0.0.1".into()], 20)
+    );
+    assert_eq!(
+        (list(&lookup.v6), ttl(&lookup.v6)),
+        (vec!["fd00::1".into()], 20)
+    );
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
+async fn an_alias_without_its_target_is_asked_on() {
+    let server = DnsServer::new(|asked| match asked.name.as_str() {
+        "app.test." => Reply::Records(vec![("app.test.", 7, "lb.test.")]),
+        _ => Reply::Records(vec![("lb.test.", 60, "10.0.0.1")]),
+    });
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert_eq!(
+        (list(&lookup.v4), ttl(&lookup.v4)),
+        (vec!["10.0.0.1".into()], 7)
+    );
+    assert_eq!(
+        (names(&server), lookup.queries),
+        (vec!["app.test.".into(), "lb.test.".into()], 2)
+    );
+    // A circle of them ends.
+    server.set(|asked| match asked.name.as_str() {
+        "app.test." => Reply::Records(vec![("app.test.", 7, "lb.test.")]),
+        _ => Reply::Records(vec![("lb.test.", 7, "app.test.")]),
+    });
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert_eq!(lookup.v4, Outcome::Empty);
+    assert!(lookup.queries <= 10, "{}", lookup.queries);
+}
+
+#[tokio::test]
+async fn long_ttls_are_not_cut() {
+    for wanted in [0, 1_000_000, 0x7fff_ffff] {
+        let server = DnsServer::new(move |_| Reply::Addresses(wanted, vec![[10, 0, 0, 1].into()]));
+        let lookup = resolver(&server)
+            .lookup("app.test", Families::V4, None)
+            .await;
+        assert_eq!(ttl(&lookup.v4), wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_edns() {
+    let server = DnsServer::new(|asked| match asked.edns {
+        true => Reply::Code(ResponseCode::FormErr),
+        false => ips(&["10.0.0.1"]),
+    });
+    let lookup = resolver(&server)
+        .lookup("app.test", Families::V4, None)
+        .await;
+    assert_eq!(
+        (list(&lookup.v4), lookup.queries),
+        (vec!["10.0.0.1".into()], 2)
+    );
+}
+
+#[tokio::test]
+async fn the_search_list_goes_on_after_a_no() {
+    let server = DnsServer::new(|asked| match asked.name.as_str() {
+        "app.b.test." => ips(&["10.0.0.1"]),
+        "app.a.test." => ips(&[]),
+        _ => NXDOMAIN,
+    });
+    let view = view(&server, 1, &["none.test", "a.test", "b.test"], "");
+    let lookup = view.lookup("app", Families::ANY, None).await;
+    assert_eq!(
+        (list(&lookup.v4), &*lookup.candidate),
+        (vec!["10.0.0.1".into()], "app.b.test.")
+    );
+    assert_eq!(lookup.v6, Outcome::Empty);
+    assert_eq!(
+        names(&server),
+        ["app.none.test.", "app.a.test.", "app.b.test."]
+    );
+    assert_eq!(lookup.queries, 6);
+    // All say no: the name itself comes last.
+    let lookup = view.lookup("lost", Families::V4, None).await;
+    assert_eq!((lookup.v4, &*lookup.candidate), (Outcome::NoName, "lost."));
+    // A final dot: this name and no other.
+    let lookup = view.lookup("app.", Families::V4, None).await;
+    assert_eq!((lookup.v4, lookup.queries), (Outcome::NoName, 1));
+    // Only what was fixed before.
+    let lookup = view.lookup("app", Families::V6, Some("app.b.test.")).await;
+    assert_eq!(
+        (lookup.v4, lookup.v6, lookup.queries),
+        (Outcome::NotAsked, Outcome::Empty, 1)
+    );
+}
+
+#[tokio::test]
+async fn the_search_list_stops_at_an_error() {
+    // A wildcard in the second domain would supply a stranger's address.
+    for reply in [SERVFAIL, Reply::Silence, Reply::Garbage] {
+        let server = DnsServer::new(move |asked| match asked.name.as_str() {
+            "app.a.test." if asked.v6 => NXDOMAIN,
+            "app.a.test." => reply.clone(),
+            _ => ips(&["10.6.6.6"]),
+        });
+        let view = view(&server, 1, &["a.test", "wild.test"], "");
+        let lookup = view.lookup("app", Families::ANY, None).await;
+        assert!(matches!(lookup.v4, Outcome::Failed(_)), "{:?}", lookup.v4);
+        assert_eq!(
+            (lookup.v6, names(&server)),
+            (Outcome::NoName, vec!["app.a.test.".into()])
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_file_comes_first_and_answers_both_families() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1", "fd00::1"]));
+    let hosts = "10.0.0.7 app.test short\nfe80::7%3 six.test\n";
+    let view = view(&server, 1, &["test"], hosts);
+    let lookup = view.lookup("app.test", Families::ANY, None).await;
+    assert_eq!(
+        (list(&lookup.v4), lookup.v6),
+        (vec!["10.0.0.7".into()], Outcome::Empty)
+    );
+    assert_eq!((lookup.source, lookup.by), (Source::Hosts, None));
+    let lookup = view.lookup("Short.", Families::ANY, None).await;
+    assert_eq!(list(&lookup.v4), ["10.0.0.7"]);
+    let lookup = view.lookup("six.test", Families::V6, None).await;
+    assert_eq!(list(&lookup.v6), ["fe80::7%3"]);
+    assert!(view.has_host("app.test") && !view.has_host("other.test"));
+    assert_eq!(server.count(), 0);
+    // An entry without the wanted family is none.
+    let lookup = view.lookup("six.test", Families::V4, None).await;
+    assert_eq!(
+        (list(&lookup.v4), server.count()),
+        (vec!["10.0.0.1".into()], 1)
+    );
+}
+
+#[tokio::test]
+async fn localhost_and_addresses_are_never_asked_for() {
+    let server = DnsServer::new(|_| ips(&["10.6.6.6"]));
+    for (name, v4, v6) in [
+        ("localhost", "127.0.0.1", "::1"),
+        ("app.LocalHost.", "127.0.0.1", "::1"),
+        ("10.0.0.1", "10.0.0.1", "Empty"),
+        ("fd00::1", "Empty", "fd00::1"),
+    ] {
+        let lookup = resolver(&server).lookup(name, Families::ANY, None).await;
+        assert_eq!(
+            (list(&lookup.v4), list(&lookup.v6)),
+            (vec![v4.into()], vec![v6.into()])
+        );
+    }
+    let hosts = view(&server, 1, &[], "127.0.0.9 localhost");
+    let lookup = hosts.lookup("localhost", Families::ANY, None).await;
+    assert_eq!(
+        (list(&lookup.v4), lookup.v6),
+        (vec!["127.0.0.9".into()], Outcome::Empty)
+    );
+    assert_eq!(server.count(), 0);
+}
+
+#[tokio::test]
+async fn all_kinds_of_names() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1"]));
+    let resolver = resolver(&server);
+    for (name, asked) in [
+        ("my_app.test", "my_app.test."),
+        ("APP.test.", "app.test."),
+        ("b\u{fc}cher.test", "xn--bcher-kva.test."),
+    ] {
+        let before = server.count();
+        let lookup = resolver.lookup(name, Families::V4, None).await;
+        assert_eq!(list(&lookup.v4), ["10.0.0.1"], "{name}");
+        assert_eq!(server.asked()[before].name, asked);
+    }
+    let long = "a".repeat(64) + ".test";
+    let longer = "a.".repeat(130);
+    for name in ["", ".", "a..b", &long, &longer] {
+        let lookup = resolver.lookup(name, Families::ANY, None).await;
+        assert_eq!(lookup.v4, Outcome::Failed(Failure::BadName), "{name}");
+        assert_eq!(lookup.v6, Outcome::Failed(Failure::BadName), "{name}");
+    }
+    assert_eq!(server.count(), 3);
+}
+
+#[tokio::test]
+async fn a_suffix_that_makes_the_name_too_long_is_skipped() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1"]));
+    let long = ["x".repeat(60).as_str(); 4].join(".");
+    let view = view(&server, 1, &[&long, "a.test"], "");
+    let lookup = view.lookup("application-server", Families::V4, None).await;
+    assert_eq!(lookup.candidate, "application-server.a.test.");
+    assert_eq!(list(&lookup.v4), ["10.0.0.1"]);
+}
+
+#[tokio::test]
+async fn a_server_with_a_scope() {
+    let server = DnsServer::at(Ipv6Addr::LOCALHOST.into(), |asked| {
+        assert!(asked.edns);
+        Reply::Truncated(Box::new(ips(&["10.0.0.1"])))
+    });
+    // The loopback interface has index 1.
+    let addr = SocketAddrV6::new(Ipv6Addr::LOCALHOST, server.addr.port(), 0, 1);
+    let resolver = Resolver::new(&config(&[addr.into()]));
+    let lookup = resolver.lookup("app.test", Families::V4, None).await;
+    assert_eq!(
+        (list(&lookup.v4), lookup.by),
+        (vec!["10.0.0.1".into()], Some(addr.into()))
+    );
+}
+
+#[tokio::test]
+async fn by_tcp_only() {
+    let server = DnsServer::new(|_| ips(&["10.0.0.1", "fd00::1"]));
+    let conf = ResolvConf {
+        servers: vec![server.addr],
+        use_vc: true,
+        ..ResolvConf::default()
+    };
+    let dns = Dns::new(&ResolverConfig::default(), &conf);
+    let name = Name::from_ascii("app.test.").unwrap();
+    for _ in 0..2 {
+        let lookup = dns.ask(&name, Families::ANY).await;
+        assert_eq!(
+            (list(&lookup.v4), list(&lookup.v6)),
+            (vec!["10.0.0.1".into()], vec!["fd00::1".into()])
+        );
+    }
+    assert!(server.asked().iter().all(|asked| asked.tcp));
+}
+
+#[tokio::test]
+async fn many_at_once() {
+    let server = DnsServer::new(|asked| {
+        let last = asked.name[1..].split('.').next().unwrap();
+        Reply::Addresses(5, vec![[10, 0, 0, last.parse().unwrap()].into()])
+    });
+    let resolver = resolver(&server);
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200_u8 {
+        let view = resolver.view();
+        tasks.spawn(async move {
+            let lookup = view.lookup(&format!("n{n}.test"), Families::V4, None).await;
+            (n, lookup)
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (n, lookup) = done.unwrap();
+        assert_eq!(list(&lookup.v4), [format!("10.0.0.{n}")]);
+        assert_eq!(lookup.queries, 1);
+    }
+    assert_eq!(server.count(), 200);
+}
+
+#[test]
+fn the_system_files_are_read_again() {
+    let dir = std::env::temp_dir().join(format!("live-resolver-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let files = SystemFiles {
+        resolv_conf: dir.join("resolv.conf"),
+        hosts: dir.join("hosts"),
+    };
+    let put = |path: &PathBuf, text: &str| std::fs::write(path, text).unwrap();
+    put(
+        &files.resolv_conf,
+        "nameserver 10.0.0.1\nsearch a.test\noptions timeout:1 attempts:3\n",
+    );
+    let mut resolver = Resolver::with_files(&ResolverConfig::default(), &files);
+    let servers = |r: &Resolver| -> Vec<_> {
+        r.view
+            .dns
+            .servers
+            .iter()
+            .map(|s| s.addr.to_string())
+            .collect()
+    };
+    assert_eq!(servers(&resolver), ["10.0.0.1:53"]);
+    assert_eq!(resolver.view.rules.search, ["a.test"]);
+    assert_eq!(resolver.view.dns.attempts, 3);
+    assert_eq!(resolver.poll_files(), FilesChanged::default());
+
+    put(&files.hosts, "10.0.0.9 app.test\n");
+    let hosts = FilesChanged {
+        hosts: true,
+        resolv: false,
+    };
+    let dns = resolver.view.dns.clone();
+    assert_eq!(resolver.poll_files(), hosts);
+    assert!(resolver.view().has_host("app.test"));
+    // What is known of the servers stays.
+    assert!(Arc::ptr_eq(&dns, &resolver.view.dns));
+
+    put(&files.hosts, "# the same\n10.0.0.9 app.test\n");
+    put(&files.resolv_conf, "nameserver 10.0.0.2\n");
+    let resolv = FilesChanged {
+        hosts: false,
+        resolv: true,
+    };
+    assert_eq!(resolver.poll_files(), resolv);
+    assert_eq!(servers(&resolver), ["10.0.0.2:53"]);
+    assert!(resolver.view().has_host("app.test"));
+
+    std::fs::remove_dir_all(&dir).unwrap();
+    let both = FilesChanged {
+        hosts: true,
+        resolv: true,
+    };
+    assert_eq!(resolver.poll_files(), both);
+    assert_eq!(servers(&resolver), ["127.0.0.1:53"]);
+    assert_eq!(resolver.poll_files(), FilesChanged::default());
+}
