@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::plan::Planned;
 use crate::board::Board;
-use crate::board::record::NameRecord;
+use crate::board::NameRecord;
 use crate::ffi::address::{self, PublishError, Published};
 use crate::ffi::clock;
 use crate::ffi::log::Level;

@@ -13,7 +13,7 @@ mod children;
 mod header;
 mod layout;
 pub mod ledger;
-pub mod record;
+mod record;
 mod slot;
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 pub use children::Seat;
 pub use header::{Counter, Leader};
 pub use ledger::{Full, Ledger, Plan};
-pub use record::{FamilyState, MAX_ADDRS, NameRecord, Source};
+pub use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 pub use slot::WriteError;
 
 use layout::{

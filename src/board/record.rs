@@ -1,11 +1,9 @@
-//! What the board says about one name, and its form in words.
+//! The record of a name as words.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::logic::addr::Addr;
-
-/// Addresses kept per name, both families together.
-pub const MAX_ADDRS: usize = 128;
+use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 
 /// Words before the addresses.
 const HEAD: usize = 10;
@@ -13,45 +11,6 @@ const HEAD: usize = 10;
 const PER_ADDR: usize = 3;
 /// Words of the longest record.
 pub const RECORD_WORDS: usize = HEAD + MAX_ADDRS * PER_ADDR;
-
-/// Where the addresses come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Source {
-    #[default]
-    None,
-    Dns,
-    Hosts,
-}
-
-/// How the look-ups of one address family go. Times are monotonic milliseconds;
-/// they come from shared memory, so subtract them with saturation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FamilyState {
-    /// Last good answer; 0 for never.
-    pub good_ms: u64,
-    /// When the look-ups began to fail; 0 while they do not fail.
-    pub failing_since_ms: u64,
-    /// When a failing family is asked again.
-    pub retry_ms: u64,
-    /// Failures in a row.
-    pub failures: u32,
-    /// Code of the last failure; 0 for none.
-    pub error: u32,
-}
-
-/// All that is known of one name. The default is "never answered".
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct NameRecord {
-    /// The last good addresses, IPv4 first; at most [`MAX_ADDRS`].
-    pub addrs: Vec<Addr>,
-    pub v4: FamilyState,
-    pub v6: FamilyState,
-    /// TTL in force, in seconds, after its bounds; 0 for addresses of a hosts file.
-    pub ttl_s: u32,
-    /// Monotonic milliseconds at which the name is asked for again.
-    pub expires_ms: u64,
-    pub source: Source,
-}
 
 impl NameRecord {
     /// Writes the record into `out` and returns the number of words. Addresses

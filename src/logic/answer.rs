@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::addr::{Addr, Family};
-use crate::board::record::Source;
+use super::record::Source;
 
 /// Aliases followed inside one answer.
 const MAX_ALIASES: usize = 16;

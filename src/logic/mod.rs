@@ -4,6 +4,7 @@ pub mod addr;
 pub mod answer;
 pub mod hosts;
 pub mod name;
+pub mod record;
 pub mod resolvconf;
 pub mod schedule;
 pub mod search;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::addr::{Addr, Families, Family};
 use super::answer::{Lookup, Outcome};
 use super::schedule;
-use crate::board::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
+use super::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 
 pub use event::{Event, Level, Origin};
 

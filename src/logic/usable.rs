@@ -1,6 +1,6 @@
 //! What a worker may dial: the record of its name, its families and `livestale`.
 
-use crate::board::record::{FamilyState, NameRecord};
+use super::record::{FamilyState, NameRecord};
 
 use super::addr::{Addr, Families, Family};
 

@@ -15,7 +15,7 @@ use hickory_resolver::proto::rr::Name;
 
 use self::server::Server;
 use super::files::{Watched, host_name, interface_index};
-use crate::board::record::Source;
+use crate::board::Source;
 use crate::logic::addr::{Addr, Families, Family};
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::hosts::{Hosts, loopback};

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::resolver::{FilesChanged, Resolver, ResolverConfig, failed};
-use crate::board::record::{NameRecord, Source};
+use crate::board::{NameRecord, Source};
 use crate::board::{Board, Counter, NameId, Tag};
 use crate::logic::addr::Families;
 use crate::logic::answer::{Failure, Lookup, Outcome};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::{FAMILIES, fails, family_of, of};
-use crate::board::record::{MAX_ADDRS, NameRecord, Source};
+use super::super::record::{MAX_ADDRS, NameRecord, Source};
 use crate::logic::addr::{Addr, Families, Family};
 use crate::logic::answer::{ErrorText, Lookup};
 
