@@ -215,23 +215,21 @@ impl Entry {
     /// Takes the worker out (HC_FAIL) or back. mod_proxy_hcheck's workers are left alone.
     pub fn set_down(&self, down: bool) {
         let worker = self.planned.worker;
-        if worker.is_hchecked() || worker.is_failed() == down {
+        if worker.is_hchecked() || !worker.set_failed(down) {
             return;
         }
-        if worker.set_failed(down) {
-            let (label, host) = (&self.planned.label, &self.planned.host);
-            if down {
-                log!(
-                    Level::Warn,
-                    "worker {label}: up -> down (livestale: DNS has given no usable answer for \
-                     {host} for longer than allowed)"
-                );
-            } else {
-                log!(
-                    Level::Notice,
-                    "worker {label}: down -> up (DNS answers for {host})"
-                );
-            }
+        let (label, host) = (&self.planned.label, &self.planned.host);
+        if down {
+            log!(
+                Level::Warn,
+                "worker {label}: up -> down (livestale: DNS has given no usable answer for {host} \
+                 for longer than that)"
+            );
+        } else {
+            log!(
+                Level::Notice,
+                "worker {label}: down -> up (addresses of {host} are usable)"
+            );
         }
     }
 }

@@ -152,7 +152,10 @@ impl Keeper {
         {
             let plan = &child.monitor;
             match Leader::start(lock, child.board, plan, child.pid, child.epoch) {
-                Ok(leader) => self.leader = Some(leader),
+                Ok(leader) => {
+                    self.leader = Some(leader);
+                    self.clear_leftovers();
+                }
                 Err(e) => {
                     log!(Level::Error, "cannot start the monitor: {e}");
                     self.lead_after_ms = now + LEAD_AGAIN_MS;
@@ -161,10 +164,21 @@ impl Keeper {
         }
     }
 
+    /// BalancerPersist may have stored a member's HC_FAIL of ours that nothing asks for any more.
+    fn clear_leftovers(&self) {
+        let entries = self.child.entries.iter();
+        for entry in entries.filter(|e| e.planned.member && e.planned.settings.stale.is_none()) {
+            entry.set_down(false);
+        }
+    }
+
     fn watch_heartbeat(&mut self, now: u64) {
         let leader = self.child.board.leader();
         let beat = leader.heartbeat_ms;
-        let lost = beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
+        // A leader that was itself stopped for a while (SIGSTOP) says nothing about itself.
+        let lost = self.leader.is_none()
+            && beat != 0
+            && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
         if lost == self.heartbeat_lost {
             return;
         }

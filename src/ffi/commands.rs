@@ -59,6 +59,24 @@ pub unsafe extern "C" fn live_cmd_resolver(
     })
 }
 
+/// Directives of the interface that this version does not have.
+///
+/// # Safety
+/// Called by httpd while it reads its configuration.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn live_cmd_not_yet(
+    cmd: *mut sys::cmd_parms,
+    _dir: *mut c_void,
+    _args: *const c_char,
+) -> *const c_char {
+    // SAFETY: httpd passes a valid cmd, whose command is the one of the table being run.
+    let (cmd, name) = unsafe { (&*cmd, text((*(*cmd).cmd).name)) };
+    answer(cmd, &name, || {
+        Err("is not supported yet by this version of mod_proxy_live: remove it".into())
+    })
+}
+
 /// Runs a directive; its error message gets the directive's name in front.
 fn answer(
     cmd: &sys::cmd_parms,

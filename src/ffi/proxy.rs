@@ -207,12 +207,15 @@ impl Worker {
     }
 
     /// Whether mod_proxy refuses requests for this worker because of HC_FAIL.
-    pub fn is_failed(&self) -> bool {
+    fn is_failed(&self) -> bool {
         self.status() & sys::PROXY_WORKER_HC_FAIL != 0
     }
 
     /// Sets or clears HC_FAIL; true when that changed something. Other bits are left alone.
     pub fn set_failed(&self, failed: bool) -> bool {
+        if self.is_failed() == failed {
+            return false;
+        }
         // SAFETY: an atomic change of the worker's status word.
         let old = unsafe {
             if failed {

@@ -1,0 +1,337 @@
+//! Configuration: every wrong value is refused with a message that helps; the levels of `ProxyLive`.
+
+mod common;
+
+use common::*;
+use live_kit::{Type, World, pause, scenario};
+
+/// Parameter and value, and what the message must contain.
+const WRONG: &[(&str, &[&str])] = &[
+    ("live=", &["live must be on or off", "read ''"]),
+    ("live=maybe", &["live must be on or off", "read 'maybe'"]),
+    ("live=-1", &["live must be on or off", "read '-1'"]),
+    ("live=observe", &["live", "observe is not supported yet"]),
+    ("livettl=", &["livettl must be min-max", "read ''"]),
+    ("livettl=5s", &["livettl must be min-max", "read '5s'"]),
+    ("livettl=10s-1s", &["livettl must be", "read '10s-1s'"]),
+    ("livettl=-1s-5s", &["livettl must be", "read '-1s-5s'"]),
+    ("livettl=0-5s", &["livettl must be", "read '0-5s'"]),
+    (
+        "livettl=1s-99999999999999999999s",
+        &["livettl must be", "366 days"],
+    ),
+    (
+        "livettl=1s-1fortnight",
+        &["livettl must be", "read '1s-1fortnight'"],
+    ),
+    (
+        "livefamily=",
+        &["livefamily must be any, ipv4 or ipv6", "read ''"],
+    ),
+    (
+        "livefamily=ipv5",
+        &["livefamily must be any, ipv4 or ipv6", "read 'ipv5'"],
+    ),
+    (
+        "livestale=",
+        &["livestale must be forever or a time", "read ''"],
+    ),
+    (
+        "livestale=0",
+        &["livestale must be forever or a time", "read '0'"],
+    ),
+    (
+        "livestale=-3s",
+        &["livestale must be forever or a time", "read '-3s'"],
+    ),
+    (
+        "livestale=99999999999999999999s",
+        &["livestale must be forever or a time"],
+    ),
+    (
+        "livestale=soon",
+        &["livestale must be forever or a time", "read 'soon'"],
+    ),
+    ("livespread=", &["livespread must be on or off", "read ''"]),
+    (
+        "livespread=2",
+        &["livespread must be on or off", "read '2'"],
+    ),
+];
+
+/// Parameters of later versions.
+const LATER: &[&str] = &[
+    "livetemplate=x",
+    "liveprobe=tcp",
+    "liveuri=/",
+    "liveexpect=200",
+    "livehost=a",
+    "liveport=1",
+    "liveinterval=2s",
+    "livetimeout=1s",
+    "livefall=2",
+    "liverise=2",
+    "liverescue=on",
+    "livelastresort=on",
+];
+
+/// Directives that must be refused, and what the message must contain.
+const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
+    ("ProxyLive", &["ProxyLive"]),
+    ("ProxyLive perhaps", &["ProxyLive", "on or off", "perhaps"]),
+    ("ProxyLive observe", &["ProxyLive", "not supported yet"]),
+    ("ProxyLive on template", &["ProxyLive"]),
+    (
+        "ProxyLiveTemplate x liveprobe=http",
+        &["ProxyLiveTemplate is not supported yet"],
+    ),
+    (
+        "ProxyLiveDrainFile /x",
+        &["ProxyLiveDrainFile is not supported yet"],
+    ),
+    ("<Location /x>\nProxyLive on\n</Location>", &["ProxyLive"]),
+    (
+        "<Proxy http://x.test/>\nProxyLive on\n</Proxy>",
+        &["ProxyLive", "balancer://"],
+    ),
+    ("ProxyLiveResolver", &["ProxyLiveResolver"]),
+    (
+        "ProxyLiveResolver dns.example.com",
+        &["ProxyLiveResolver", "dns.example.com"],
+    ),
+    (
+        "ProxyLiveResolver system 127.0.0.1",
+        &["ProxyLiveResolver", "either system or addresses"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1:99999",
+        &["ProxyLiveResolver", "127.0.0.1:99999"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 timeout=-1s",
+        &["ProxyLiveResolver", "timeout", "-1s"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 timeout=",
+        &["ProxyLiveResolver", "timeout"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 attempts=0",
+        &["ProxyLiveResolver", "attempts"],
+    ),
+    (
+        "ProxyLiveResolver system\nProxyLiveResolver system",
+        &["ProxyLiveResolver", "twice"],
+    ),
+    (
+        "<VirtualHost *:81>\nProxyLiveResolver system\n</VirtualHost>",
+        &["ProxyLiveResolver"],
+    ),
+];
+
+#[track_caller]
+fn refused(w: &mut World, text: &str, parts: &[&str]) {
+    let (ok, said) = w.httpd().live(text).check();
+    assert!(!ok, "accepted: {text}");
+    for part in parts {
+        assert!(said.contains(part), "{text}: no '{part}' in: {said}");
+    }
+    assert!(
+        said.contains("Syntax error on line") || said.contains("AH00526"),
+        "{text}: {said}"
+    );
+}
+
+#[track_caller]
+fn accepted(w: &mut World, text: &str) {
+    let (ok, said) = w.httpd().module("proxy_hcheck").live(text).check();
+    assert!(ok, "{text}: {said}");
+}
+
+#[test]
+fn wrong_values_on_proxypass() {
+    scenario(|w: &mut World| {
+        for (parameter, parts) in WRONG {
+            refused(
+                w,
+                &format!("ProxyPass / http://app.test/ {parameter}"),
+                parts,
+            );
+        }
+    });
+}
+
+#[test]
+fn wrong_values_on_members_and_in_sections() {
+    scenario(|w: &mut World| {
+        for (parameter, parts) in WRONG {
+            let member = format!(
+                "<Proxy balancer://b>\nBalancerMember http://app.test {parameter}\n</Proxy>"
+            );
+            refused(w, &member, parts);
+            let section = format!("<Proxy http://app.test/>\nProxySet {parameter}\n</Proxy>");
+            refused(w, &section, parts);
+        }
+    });
+}
+
+#[test]
+fn later_parameters_are_named() {
+    scenario(|w: &mut World| {
+        for parameter in LATER {
+            let key = parameter.split('=').next().expect("a key");
+            refused(
+                w,
+                &format!("ProxyPass / http://app.test/ {parameter}"),
+                &[key, "not supported yet"],
+            );
+        }
+    });
+}
+
+#[test]
+fn wrong_directives() {
+    scenario(|w: &mut World| {
+        for (text, parts) in WRONG_DIRECTIVES {
+            refused(w, text, parts);
+        }
+    });
+}
+
+/// mod_proxy's own words for what is not ours.
+#[test]
+fn strange_parameters_stay_mod_proxys() {
+    scenario(|w: &mut World| {
+        refused(
+            w,
+            "ProxyPass / http://app.test/ lively=on",
+            &["unknown Worker parameter"],
+        );
+        refused(
+            w,
+            "ProxyPass / http://app.test/ live=on retry=-1",
+            &["Retry must be a positive value"],
+        );
+        let pool = "<Proxy balancer://b>\nBalancerMember http://app.test\n</Proxy>\n";
+        refused(
+            w,
+            &format!("{pool}ProxyPass / balancer://b/ live=on"),
+            &["unknown Balancer parameter"],
+        );
+    });
+}
+
+#[test]
+fn every_form_is_accepted() {
+    scenario(|w: &mut World| {
+        for text in [
+            "ProxyPass / http://app.test/ live=on livettl=5s-5min livefamily=ipv4 livestale=1h livespread=off",
+            "ProxyPass / http://app.test/ LIVE=ON livettl=500ms-1s retry=5 connectiontimeout=2",
+            "ProxyPass /a http://app.test/ live=off\nProxyPass /b http://app2.test/ livestale=forever",
+            "<Proxy balancer://b>\nBalancerMember http://app.test live=on route=1\nProxySet lbmethod=byrequests\n</Proxy>",
+            "<Proxy http://app.test/>\nProxySet live=on livettl=1s-1h\n</Proxy>",
+            "<Location /x>\nProxyPass http://app.test/ live=on\n</Location>",
+            "<VirtualHost *:81>\nProxyLive on\nProxyPass / http://app.test/\n</VirtualHost>",
+            "ProxyLive off\n<Proxy balancer://b>\nProxyLive on\nBalancerMember http://app.test\n</Proxy>",
+            "<Proxy balancer://b>\nBalancerMember http://app.test live=on hcmethod=TCP hcinterval=5\n</Proxy>",
+            "ProxyLiveResolver system timeout=1s attempts=3",
+            "ProxyLiveResolver 127.0.0.1 127.0.0.2:5353 [::1]:54 timeout=500ms",
+            "ProxyPass / http://no.such.name.invalid/ live=on",
+        ] {
+            accepted(w, text);
+        }
+    });
+}
+
+/// Workers of three virtual hosts and a balancer: which names does the module ask?
+#[test]
+fn the_nearest_proxylive_wins() {
+    scenario(|w: &mut World| {
+        let own = live_kit::Dns::start("127.0.0.8:53");
+        let names = [
+            "main",
+            "worker-off",
+            "vhost-off",
+            "worker-on",
+            "vhost-on",
+            "member-off",
+            "member-on",
+            "balancer-on",
+        ];
+        for name in names {
+            own.set(&format!("{name}.test"), short(&[IP_A]));
+        }
+        let text = "ProxyLiveResolver 127.0.0.8
+            ProxyLive on
+            ProxyPass /a http://main.test/
+            ProxyPass /b http://worker-off.test/ live=off
+            <VirtualHost *:81>
+                ProxyLive off
+                ProxyPass /a http://vhost-off.test/
+                ProxyPass /b http://worker-on.test/ live=on
+                <Proxy balancer://inside>
+                    ProxyLive on
+                    BalancerMember http://balancer-on.test
+                </Proxy>
+                ProxyPass /c balancer://inside/
+            </VirtualHost>
+            <VirtualHost *:82>
+                ProxyPass /a http://vhost-on.test/
+            </VirtualHost>
+            <Proxy balancer://pool>
+                ProxyLive off
+                BalancerMember http://member-off.test
+                BalancerMember http://member-on.test live=on
+            </Proxy>
+            ProxyPass /pool balancer://pool/";
+        let _httpd = w.httpd().live(text).start();
+        pause(1.5);
+        let asked = |name: &&str| own.count(&format!("{name}.test"), Type::A) > 0;
+        let followed: Vec<&str> = names.into_iter().filter(asked).collect();
+        assert_eq!(
+            followed,
+            ["main", "worker-on", "vhost-on", "member-on", "balancer-on"]
+        );
+    });
+}
+
+/// Without mod_proxy before it, the module says so and the server does not start.
+#[test]
+fn mod_proxy_must_come_first() {
+    scenario(|w: &mut World| {
+        let bare = [
+            "proxy_http",
+            "proxy_balancer",
+            "lbmethod_byrequests",
+            "proxy",
+        ];
+        let without = bare
+            .iter()
+            .fold(w.httpd(), |builder, module| builder.without(module));
+        let (ok, said) = without.live_after("headers").live("").check();
+        assert!(!ok && said.contains("mod_proxy"), "{said}");
+    });
+}
+
+/// Loaded but not used: nothing is asked, nothing logged, requests pass.
+#[test]
+fn loaded_and_idle() {
+    scenario(|w: &mut World| {
+        let _backends = backends();
+        set_app(w, &[IP_A]);
+        let httpd = w.httpd().live("ProxyPass / http://app.test:9000/").start();
+        w.dns.forget();
+        pause(1.2);
+        assert!(w.dns.queries().is_empty());
+        httpd
+            .load()
+            .run(std::time::Duration::from_millis(500))
+            .assert_clean(QUICK);
+        let loud: Vec<_> = httpd
+            .live_lines()
+            .into_iter()
+            .filter(|l| l.level != "debug" && l.level != "info")
+            .collect();
+        assert!(loud.is_empty(), "{loud:?}");
+    });
+}
