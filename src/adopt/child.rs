@@ -1,6 +1,7 @@
 //! One child of httpd: its live workers, its connections, and its end.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,11 +36,33 @@ pub struct Child {
     pub pid: u32,
     /// Where this child starts in each list of addresses.
     pub offset: u64,
-    by_worker: HashMap<usize, u32>,
+    by_worker: HashMap<usize, u32, BuildHasherDefault<PointerHasher>>,
     attempts: AtomicU64,
     stopping: AtomicBool,
     closing: AtomicBool,
     keeper_runs: AtomicBool,
+}
+
+/// For keys that are addresses of our own making: nobody from outside chooses them.
+#[derive(Default)]
+struct PointerHasher(u64);
+
+impl Hasher for PointerHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, key: usize) {
+        // Fibonacci hashing: the high bits, which the map looks at first, depend on all of the key.
+        self.0 = (self.0 ^ key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
 }
 
 static CHILD: OnceCell<Child> = OnceCell::new();

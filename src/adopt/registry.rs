@@ -49,6 +49,20 @@ impl Conn {
         }
     }
 
+    /// In use by an attempt already: nothing needs to be done. One load, for the filter that runs for
+    /// each line of an answer.
+    ///
+    /// A connection has one user at a time, and each attempt puts its connections to rest at its end,
+    /// so this is the attempt that asks.
+    #[inline]
+    pub fn is_in_use(&self) -> bool {
+        // Idle wraps around to the top, next to closed.
+        self.state
+            .load(Ordering::Acquire)
+            .wrapping_sub(FIRST_ATTEMPT)
+            < CLOSED - FIRST_ATTEMPT - 1
+    }
+
     /// Marks the connection as used by `attempt`. Ok(true): it was not before.
     pub fn touch(&self, attempt: Option<u64>) -> Result<bool, Ended> {
         let mine = attempt.unwrap_or(UNKNOWN);
@@ -204,6 +218,18 @@ mod tests {
         assert!(!c.close_if_idle());
         c.rest(6);
         assert!(c.close_if_idle());
+    }
+
+    #[test]
+    fn only_attempts_count_as_in_use() {
+        assert!(conn(1, Some(FIRST_ATTEMPT)).is_in_use() && conn(1, Some(99)).is_in_use());
+        let c = conn(1, None);
+        assert!(!c.is_in_use(), "unknown");
+        c.touch(Some(7)).unwrap();
+        assert!(c.is_in_use());
+        c.rest(7);
+        assert!(!c.is_in_use(), "idle");
+        assert!(c.close_if_idle() && !c.is_in_use(), "closed");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::guard::guard;
 use super::sys;
 use crate::adopt::child;
-use crate::adopt::registry::Conn;
+use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request;
 use crate::logic::addr::Addr;
 
@@ -99,20 +99,27 @@ unsafe extern "C" fn input_filter(
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
     // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
-    let (conn, next) = unsafe { ((*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
-    let usable = guard("the input filter", Ok(()), || {
-        // SAFETY: as above; the count is raised for the Arc made here and lowered when it drops.
+    let (conn, next) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
+    // Runs for each line of an answer: the ordinary case is one load.
+    if !conn.is_in_use() && begin_use(conn).is_err() {
+        return sys::APR_EOF as sys::apr_status_t;
+    }
+    // SAFETY: the next filter of this connection, with httpd's own arguments.
+    unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) }
+}
+
+/// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
+#[cold]
+fn begin_use(conn: &Conn) -> Result<(), Ended> {
+    guard("the input filter", Ok(()), || {
+        // SAFETY: `conn` is inside the Arc of `attach`; the count is raised for the Arc made here and
+        // lowered when that drops.
         let conn = unsafe {
             Arc::increment_strong_count(conn);
             Arc::from_raw(conn)
         };
         request::touch(&conn, false)
-    });
-    if usable.is_err() {
-        return sys::APR_EOF as sys::apr_status_t;
-    }
-    // SAFETY: the next filter of this connection, with httpd's own arguments.
-    unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) }
+    })
 }
 
 /// Shuts an idle connection down; its owner finds it ended at its next use.
