@@ -33,6 +33,8 @@ pub enum Data {
 pub enum Outcome {
     #[default]
     NotAsked,
+    /// Asked, the answer is still to come.
+    Pending,
     /// At least one address; `ttl` in seconds, the minimum along the alias chain.
     Addresses {
         addrs: Vec<Addr>,
@@ -81,6 +83,13 @@ impl Lookup {
         match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
+        }
+    }
+
+    pub const fn outcome_mut(&mut self, family: Family) -> &mut Outcome {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
         }
     }
 
@@ -151,10 +160,10 @@ impl fmt::Display for Failure {
 
 impl Outcome {
     /// The code to keep on the board for an outcome that is no good answer:
-    /// 0 for addresses and for a family that was not asked.
+    /// 0 for addresses and for a family that was not asked or has not answered.
     pub const fn error(&self) -> u32 {
         match self {
-            Self::NotAsked | Self::Addresses { .. } => 0,
+            Self::NotAsked | Self::Pending | Self::Addresses { .. } => 0,
             Self::Empty => code::EMPTY,
             Self::NoName => code::NO_NAME,
             Self::Failed(failure) => failure.code(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::addr::{Addr, Families, Family};
 use super::answer::{Lookup, Outcome};
-use super::schedule;
 use super::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
+use super::schedule;
 
 pub use event::{Event, Level, Origin};
 
@@ -37,7 +37,8 @@ pub struct Step {
     /// The children have to know: other addresses, or failing began or ended.
     pub wake: bool,
     pub events: Vec<Event>,
-    /// Monotonic milliseconds at which the name is to be asked for again.
+    /// Monotonic milliseconds at which the name is to be asked for again, for families
+    /// that are not being asked for already.
     pub due_ms: u64,
 }
 
@@ -55,6 +56,8 @@ enum Verdict<'a> {
     Unwanted,
     /// Not asked: everything stays.
     Kept,
+    /// Being asked: everything stays for now.
+    Pending,
     /// The set now in force (possibly, and truly, empty) and its TTL in seconds.
     Good(&'a [Addr], Option<u32>),
     /// No usable answer; the code of why.
@@ -93,7 +96,7 @@ pub fn step(state: &NameRecord, now_ms: u64, lookup: &Lookup, bounds: &Bounds, r
         }
     }
     Step {
-        due_ms: due(&record, bounds.want),
+        due_ms: due(&record, bounds.want, pending(lookup)),
         wake: changed || flipped,
         changed,
         events,
@@ -101,45 +104,72 @@ pub fn step(state: &NameRecord, now_ms: u64, lookup: &Lookup, bounds: &Bounds, r
     }
 }
 
-/// When the name is to be asked for, in monotonic milliseconds; 0 for at once.
-pub fn due(state: &NameRecord, want: Families) -> u64 {
-    let wanted = || FAMILIES.into_iter().filter(|&family| want.has(family));
-    if wanted().any(|family| never_asked(state, family)) {
-        return 0;
-    }
-    let retry = wanted()
-        .filter(|&family| fails(state, family))
-        .map(|family| family_of(state, family).retry_ms)
-        .min();
-    let refresh = wanted()
-        .any(|family| !fails(state, family))
-        .then_some(state.expires_ms);
-    retry.into_iter().chain(refresh).min().unwrap_or(u64::MAX)
+/// When the name is to be asked for, in monotonic milliseconds; 0 for at once. `busy` are
+/// families that are being asked for now.
+pub fn due(state: &NameRecord, want: Families, busy: Families) -> u64 {
+    free(want, busy)
+        .map(|family| match family_of(state, family) {
+            _ if never_asked(state, family) => 0,
+            _ if !fails(state, family) => state.expires_ms,
+            failing => failing.retry_ms,
+        })
+        .min()
+        .unwrap_or(u64::MAX)
 }
 
-/// What to ask for at `now_ms`; `None` when nothing is due.
+/// What to ask for at `now_ms`, besides `busy`; `None` when nothing is due.
 ///
 /// A failing family is asked alone while the other one is good, each at its own time;
 /// when none is good all are asked together.
-pub fn questions(state: &NameRecord, want: Families, now_ms: u64) -> Option<Questions> {
-    if due(state, want) > now_ms {
+pub fn questions(
+    state: &NameRecord,
+    want: Families,
+    busy: Families,
+    now_ms: u64,
+) -> Option<Questions> {
+    if due(state, want, busy) > now_ms {
         return None;
     }
-    let wanted = || FAMILIES.into_iter().filter(|&family| want.has(family));
-    let unknown = wanted().any(|family| never_asked(state, family));
-    if unknown || wanted().all(|family| fails(state, family)) {
-        return Some(all(want));
+    let unknown = free(want, busy).any(|family| never_asked(state, family));
+    if unknown || all_fail(state, want) {
+        return Some(Questions {
+            families: minus(want, busy),
+            partial: !busy.is_empty(),
+        });
     }
-    let families = wanted()
+    let families = free(want, busy)
         .filter(|&family| match fails(state, family) {
             true => family_of(state, family).retry_ms <= now_ms,
             false => state.expires_ms <= now_ms,
         })
-        .fold(Families::NONE, |sum, family| sum.union(family.into()));
+        .fold(Families::NONE, with);
     Some(Questions {
         families,
         partial: families != want,
     })
+}
+
+/// The families of `all` that are not in `busy`.
+pub fn free(all: Families, busy: Families) -> impl Iterator<Item = Family> {
+    let free = move |family: &Family| all.has(*family) && !busy.has(*family);
+    FAMILIES.into_iter().filter(free)
+}
+
+/// `all` without `some`.
+pub fn minus(all: Families, some: Families) -> Families {
+    free(all, some).fold(Families::NONE, with)
+}
+
+/// The families of a look-up that have not answered yet.
+pub fn pending(lookup: &Lookup) -> Families {
+    FAMILIES
+        .into_iter()
+        .filter(|&family| *lookup.outcome(family) == Outcome::Pending)
+        .fold(Families::NONE, with)
+}
+
+fn with(families: Families, family: Family) -> Families {
+    families.union(family.into())
 }
 
 /// All that is wanted, whatever is due.
@@ -177,6 +207,11 @@ pub fn is_failing(record: &NameRecord) -> bool {
     FAMILIES.into_iter().any(|family| fails(record, family))
 }
 
+/// Whether the look-ups of all these families fail.
+pub fn all_fail(record: &NameRecord, families: Families) -> bool {
+    free(families, Families::NONE).all(|family| fails(record, family))
+}
+
 fn verdict<'a>(
     state: &NameRecord,
     lookup: &'a Lookup,
@@ -188,6 +223,7 @@ fn verdict<'a>(
     }
     match lookup.outcome(family) {
         Outcome::NotAsked => Verdict::Kept,
+        Outcome::Pending => Verdict::Pending,
         Outcome::Addresses { addrs, ttl } if !addrs.is_empty() => Verdict::Good(addrs, Some(*ttl)),
         Outcome::Empty | Outcome::NoName if other_has(state, lookup, want, family) => {
             Verdict::Good(&[], None)
@@ -205,7 +241,7 @@ fn other_has(state: &NameRecord, lookup: &Lookup, want: Families, family: Family
     };
     match lookup.outcome(other) {
         Outcome::Addresses { addrs, .. } => !addrs.is_empty(),
-        Outcome::NotAsked => {
+        Outcome::NotAsked | Outcome::Pending => {
             want.has(other) && !fails(state, other) && of(state, other).next().is_some()
         }
         _ => false,
@@ -215,7 +251,7 @@ fn other_has(state: &NameRecord, lookup: &Lookup, want: Families, family: Family
 fn mark(state: &mut FamilyState, verdict: &Verdict<'_>, now_ms: u64) {
     match *verdict {
         Verdict::Unwanted => *state = FamilyState::default(),
-        Verdict::Kept => {}
+        Verdict::Kept | Verdict::Pending => {}
         Verdict::Good(..) => {
             *state = FamilyState {
                 good_ms: now_ms,
@@ -241,7 +277,9 @@ fn put_addrs(record: &mut NameRecord, state: &NameRecord, verdicts: &[Verdict<'_
     for (family, verdict) in FAMILIES.into_iter().zip(verdicts) {
         match verdict {
             Verdict::Unwanted => {}
-            Verdict::Kept | Verdict::Bad(_) => record.addrs.extend(of(state, family)),
+            Verdict::Kept | Verdict::Pending | Verdict::Bad(_) => {
+                record.addrs.extend(of(state, family))
+            }
             Verdict::Good(addrs, _) => {
                 let old: Vec<Addr> = of(state, family).filter(|a| addrs.contains(a)).collect();
                 let mut new: Vec<Addr> =
@@ -288,7 +326,15 @@ fn set_expiry(
         Verdict::Good(_, ttl) => *ttl,
         _ => None,
     });
+    let any = |kind: fn(&Verdict<'_>) -> bool| verdicts.iter().any(kind);
     let Some(ttl) = ttls.min() else {
+        // A family without addresses answered while the other one, due as well, is still
+        // being asked: it has its time from now on.
+        let early =
+            any(|v| matches!(v, Verdict::Good(..))) && any(|v| matches!(v, Verdict::Pending));
+        if early && state.expires_ms <= now_ms {
+            record.expires_ms = now_ms + u64::from(state.ttl_s) * 1_000;
+        }
         return;
     };
     record.source = source;

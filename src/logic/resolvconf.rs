@@ -1,6 +1,6 @@
 //! The configuration of the system's resolver, resolv.conf(5).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::hosts::{ScopeOf, parse_addr};
 use super::search::Rules;
@@ -87,6 +87,11 @@ impl ResolvConf {
 fn server(word: &str, scope: ScopeOf<'_>) -> Option<SocketAddr> {
     let addr = parse_addr(word, scope)?;
     Some(match addr.ip {
+        // "This machine", but answers do not come from there.
+        ip if ip.is_unspecified() => match ip {
+            IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, PORT)),
+        },
         IpAddr::V4(ip) => SocketAddr::from((ip, PORT)),
         IpAddr::V6(ip) => SocketAddrV6::new(ip, PORT, 0, addr.scope).into(),
     })

@@ -8,12 +8,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 
-use self::server::Server;
+use self::dns::Dns;
 use super::files::{Watched, host_name, interface_index};
 use crate::board::Source;
 use crate::logic::addr::{Addr, Families, Family};
@@ -22,14 +21,13 @@ use crate::logic::hosts::{Hosts, loopback};
 use crate::logic::resolvconf::ResolvConf;
 use crate::logic::search::{Rules, candidates, goes_on};
 
+mod dns;
 mod server;
 #[cfg(test)]
 pub mod test_server;
 
-/// Time for one try of servers that are given explicitly.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Tries of each server that is given explicitly.
-const DEFAULT_ATTEMPTS: u32 = 2;
+/// Gets the first part of a look-up; see [`View::lookup_in_parts`].
+pub type Early<'a> = &'a (dyn Fn(Lookup) + Send + Sync);
 
 /// Which name servers to ask.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -88,14 +86,6 @@ pub struct View {
     hosts: Arc<Hosts>,
     rules: Rules,
     dns: Arc<Dns>,
-}
-
-/// The name servers and what is known of them.
-struct Dns {
-    servers: Vec<Server>,
-    attempts: u32,
-    /// The server that answered last: it is asked first.
-    preferred: AtomicUsize,
 }
 
 impl Resolver {
@@ -180,6 +170,19 @@ impl View {
     /// Looks a name up, both families in parallel. `fixed` asks for this fully qualified
     /// name only: the repetition for a part of what an earlier look-up gave.
     pub async fn lookup(&self, name: &str, want: Families, fixed: Option<&str>) -> Lookup {
+        self.lookup_in_parts(name, want, fixed, None).await
+    }
+
+    /// The same for somebody who does not want to wait for a slow family: when the other
+    /// one has addresses, `early` gets a look-up with these and [`Outcome::Pending`], and
+    /// what is returned later has the rest.
+    pub async fn lookup_in_parts(
+        &self,
+        name: &str,
+        want: Families,
+        fixed: Option<&str>,
+        early: Option<Early<'_>>,
+    ) -> Lookup {
         if let Some(lookup) = self.local(name, want) {
             return lookup;
         }
@@ -194,10 +197,20 @@ impl View {
             let Some(question) = dns_name(&candidate) else {
                 continue;
             };
-            last = self.dns.ask(&question, want).await;
+            let mut sent_early = false;
+            let mut send_early = |mut lookup: Lookup| {
+                sent_early = true;
+                lookup.candidate.clone_from(&candidate);
+                early.inspect(|early| early(lookup));
+            };
+            let send_early: Option<&mut (dyn FnMut(Lookup) + Send)> = match early {
+                Some(_) => Some(&mut send_early),
+                None => None,
+            };
+            last = self.dns.ask(&question, want, send_early).await;
             queries += last.queries;
             last.candidate = candidate;
-            if !goes_on(&last.v4, &last.v6) {
+            if sent_early || !goes_on(&last.v4, &last.v6) {
                 break;
             }
         }
@@ -230,90 +243,6 @@ impl View {
         };
         let found = |outcome: &Outcome| matches!(outcome, Outcome::Addresses { .. });
         (found(&lookup.v4) || found(&lookup.v6)).then_some(lookup)
-    }
-}
-
-impl Dns {
-    fn new(config: &ResolverConfig, conf: &ResolvConf) -> Self {
-        let system = config.servers == Servers::System;
-        let timeout = config.timeout.unwrap_or(match system {
-            true => Duration::from_secs(conf.timeout_s.into()),
-            false => DEFAULT_TIMEOUT,
-        });
-        let attempts = config.attempts.unwrap_or(match system {
-            true => conf.attempts,
-            false => DEFAULT_ATTEMPTS,
-        });
-        let servers = conf.servers.iter();
-        Self {
-            // hickory refuses only what is not used here (DNSSEC, TLS).
-            servers: servers
-                .filter_map(|&addr| Server::new(addr, timeout, conf.use_vc).ok())
-                .collect(),
-            attempts: attempts.max(1),
-            preferred: AtomicUsize::new(0),
-        }
-    }
-
-    async fn ask(&self, name: &Name, want: Families) -> Lookup {
-        let (v4, v6) = tokio::join!(
-            self.ask_family(name, want, Family::V4),
-            self.ask_family(name, want, Family::V6)
-        );
-        Lookup {
-            v4: v4.outcome,
-            v6: v6.outcome,
-            candidate: String::new(),
-            source: Source::Dns,
-            by: v4.by.or(v6.by),
-            queries: v4.queries + v6.queries,
-        }
-    }
-
-    /// Asks for one family until a server answers: the one that answered last first, then
-    /// the others in turn, `attempts` times around.
-    async fn ask_family(&self, name: &Name, want: Families, family: Family) -> Asked {
-        let mut asked = Asked::default();
-        if !want.has(family) {
-            return asked;
-        }
-        asked.outcome = Outcome::Failed(Failure::Network);
-        let count = self.servers.len();
-        let first = self.preferred.load(Ordering::Relaxed);
-        for at in first..first + count * self.attempts as usize {
-            let server = &self.servers[at % count];
-            let (outcome, queries) = server.ask(name, family).await;
-            asked.queries += queries;
-            if let Outcome::Failed(_) = outcome {
-                asked.outcome = clearest(asked.outcome, outcome);
-                continue;
-            }
-            self.preferred.store(at % count, Ordering::Relaxed);
-            if let Outcome::Addresses { .. } = outcome {
-                asked.by = Some(server.addr);
-            }
-            asked.outcome = outcome;
-            break;
-        }
-        asked
-    }
-}
-
-/// One family's answer from the servers.
-#[derive(Default)]
-struct Asked {
-    outcome: Outcome,
-    by: Option<SocketAddr>,
-    queries: u32,
-}
-
-/// Of two failures the one that says more: what a server said, then silence.
-fn clearest(before: Outcome, now: Outcome) -> Outcome {
-    match (&before, &now) {
-        (_, Outcome::Failed(Failure::Network)) => before,
-        (Outcome::Failed(Failure::Network), _) => now,
-        (_, Outcome::Failed(Failure::Timeout)) => before,
-        _ => now,
     }
 }
 

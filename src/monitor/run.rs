@@ -6,20 +6,27 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::resolver::{FilesChanged, Resolver, ResolverConfig, failed};
-use crate::board::{NameRecord, Source};
 use crate::board::{Board, Counter, NameId, Tag};
+use crate::board::{NameRecord, Source};
 use crate::logic::addr::Families;
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::name::{self, Bounds, Questions};
 
 pub use crate::logic::name::Level;
 
-/// Look-ups under way at the same time.
-const MAX_FLYING: usize = 64;
+/// Look-ups under way at the same time that may bring news soon.
+const MAX_PROMPT: usize = 64;
+/// All look-ups under way: also those that only wait for a family that fails or is slow.
+/// Each has one or two sockets.
+const MAX_FLYING: usize = 192;
+/// Milliseconds by which the retry of what fails is put off when there are too many.
+const CROWDED_MS: u64 = 1_000;
+/// Milliseconds between two look-ups of a name at the least, whatever its schedule says.
+const MIN_PAUSE_MS: u64 = 50;
 /// Milliseconds between two signs of life.
 const HEARTBEAT_MS: u64 = 250;
 /// Milliseconds between two looks at the system's files.
@@ -85,6 +92,8 @@ pub async fn run_with(
         tokio::select! {
             biased;
             _ = &mut stop => return,
+            // Before the end of its look-up.
+            Some((id, lookup)) = work.early.recv() => work.part(id, &lookup),
             Some(done) = work.flying.join_next_with_id() => work.finish(done),
             () = tokio::time::sleep(pause) => {}
         }
@@ -99,8 +108,24 @@ struct Work<'a, E> {
     /// Names that are not being asked for, by the time they are due.
     queue: BTreeSet<(u64, usize)>,
     flying: JoinSet<Lookup>,
-    tasks: HashMap<Id, usize>,
+    /// The look-ups under way.
+    tasks: HashMap<Id, Flight>,
+    /// How many of them are slow.
+    slow: usize,
+    /// First parts of look-ups of which the rest is slow.
+    early: mpsc::UnboundedReceiver<(Id, Lookup)>,
+    to_early: mpsc::UnboundedSender<(Id, Lookup)>,
     random: Random,
+}
+
+/// A look-up under way.
+struct Flight {
+    /// Which name.
+    index: usize,
+    /// The families that have not answered.
+    left: Families,
+    /// It asks only for what fails, or its first part has come already.
+    slow: bool,
 }
 
 struct Name<'a> {
@@ -111,8 +136,8 @@ struct Name<'a> {
     candidate: Option<String>,
     /// When it is due, while it waits in the queue.
     due: Option<u64>,
-    /// What is being asked for.
-    asked: Families,
+    /// The families that are being asked for.
+    busy: Families,
     /// Ask for everything, due or not.
     again: bool,
 }
@@ -121,7 +146,10 @@ impl<'a, E: Surroundings> Work<'a, E> {
     /// Takes over what the board knows: nothing is asked for before its time, except
     /// what the hosts file has a say in.
     fn new(plan: &'a Plan, resolver: Resolver, board: Board, env: &'a E) -> Self {
+        let (to_early, early) = mpsc::unbounded_channel();
         let mut work = Self {
+            early,
+            to_early,
             board,
             env,
             resolver,
@@ -129,6 +157,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
             queue: BTreeSet::new(),
             flying: JoinSet::new(),
             tasks: HashMap::new(),
+            slow: 0,
             random: Random::new(),
         };
         let (view, now) = (work.resolver.view(), env.now_ms());
@@ -140,7 +169,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
             name::resume(&mut name.record, &name.bounds, now);
             let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
             name.again = local;
-            let due = name::due(&name.record, name.task.want);
+            let due = name::due(&name.record, name.task.want, Families::NONE);
             work.enqueue(index, if local { now } else { due });
         }
         work
@@ -157,8 +186,10 @@ impl<'a, E: Surroundings> Work<'a, E> {
 
     /// When there is something to start; never while nothing more may be started.
     fn next_due(&self) -> u64 {
+        let flying = self.flying.len();
+        let full = flying >= MAX_FLYING || flying - self.slow >= MAX_PROMPT;
         match self.queue.first() {
-            Some(&(due, _)) if self.flying.len() < MAX_FLYING => due,
+            Some(&(due, _)) if !full => due,
             _ => u64::MAX,
         }
     }
@@ -170,36 +201,79 @@ impl<'a, E: Surroundings> Work<'a, E> {
             let name = &mut self.names[index];
             name.due = None;
             let Some(questions) = name.questions(now) else {
-                let due = name::due(&name.record, name.task.want);
-                self.enqueue(index, due);
+                // Without a time when it has to wait for what is under way.
+                let due = name::due(&name.record, name.task.want, name.busy);
+                if due > now {
+                    self.enqueue(index, due);
+                }
                 continue;
             };
-            name.again = false;
-            name.asked = questions.families;
-            let fixed = name.candidate.clone().filter(|_| questions.partial);
-            let (view, text) = (self.resolver.view(), name.task.name.clone());
-            let task = self.flying.spawn(async move {
-                view.lookup(&text, questions.families, fixed.as_deref())
-                    .await
-            });
-            self.tasks.insert(task.id(), index);
+            let slow = !name.again && name::all_fail(&name.record, questions.families);
+            if slow && self.slow >= MAX_FLYING - MAX_PROMPT {
+                self.enqueue(index, now + CROWDED_MS);
+            } else {
+                self.start(index, questions, slow);
+            }
         }
     }
 
+    fn start(&mut self, index: usize, questions: Questions, slow: bool) {
+        let name = &mut self.names[index];
+        name.again &= !name.busy.is_empty();
+        name.busy = name.busy.union(questions.families);
+        let fixed = name.candidate.clone().filter(|_| questions.partial);
+        let (view, text) = (self.resolver.view(), name.task.name.clone());
+        let to_early = self.to_early.clone();
+        let task = self.flying.spawn(async move {
+            let id = tokio::task::id();
+            // Nobody listens any more only when all is over.
+            let early = |lookup| drop(to_early.send((id, lookup)));
+            view.lookup_in_parts(&text, questions.families, fixed.as_deref(), Some(&early))
+                .await
+        });
+        let left = questions.families;
+        let flight = Flight { index, left, slow };
+        self.tasks.insert(task.id(), flight);
+        self.slow += usize::from(slow);
+    }
+
+    /// The first part of a look-up.
+    fn part(&mut self, id: Id, lookup: &Lookup) {
+        let Some(flight) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if !std::mem::replace(&mut flight.slow, true) {
+            self.slow += 1;
+        }
+        let left = name::pending(lookup);
+        let answered = name::minus(std::mem::replace(&mut flight.left, left), left);
+        let index = flight.index;
+        let name = &mut self.names[index];
+        name.busy = name::minus(name.busy, answered);
+        self.count(lookup);
+        self.apply(index, lookup);
+    }
+
+    /// The rest of a look-up, mostly all of it.
     fn finish(&mut self, done: Result<(Id, Lookup), JoinError>) {
         let id = match &done {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let Some(index) = self.tasks.remove(&id) else {
+        let Some(Flight { index, left, slow }) = self.tasks.remove(&id) else {
             return;
         };
-        let name = &self.names[index];
-        let lookup = match done {
+        self.slow -= usize::from(slow);
+        let name = &mut self.names[index];
+        name.busy = name::minus(name.busy, left);
+        let mut lookup = match done {
             Ok((_, lookup)) => lookup,
             // A panic in the resolver must not stop the name for ever.
-            Err(_) => failed(&name.task.name, name.asked, Failure::Garbage),
+            Err(_) => failed(&name.task.name, left, Failure::Garbage),
         };
+        for family in name::free(name.busy, left) {
+            *lookup.outcome_mut(family) = Outcome::Pending;
+        }
         self.count(&lookup);
         self.apply(index, &lookup);
     }
@@ -220,7 +294,9 @@ impl<'a, E: Surroundings> Work<'a, E> {
         let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
         if name.again {
             // Asked before the files changed: the answer may be out of date.
-            self.enqueue(index, now);
+            if name.busy.is_empty() {
+                self.enqueue(index, now);
+            }
             return;
         }
         if let Err(error) = self.board.write(name.task.id, name.task.tag, &step.record) {
@@ -246,7 +322,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
             name.candidate = Some(lookup.candidate.clone());
         }
         name.record = step.record;
-        self.enqueue(index, step.due_ms);
+        self.enqueue(index, step.due_ms.max(now + MIN_PAUSE_MS));
     }
 
     fn poll_files(&mut self, now: u64) {
@@ -264,7 +340,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
             }
             name.again |= changed.hosts && local;
             let urgent = name.again || changed.resolv && name::is_failing(&name.record);
-            if urgent && name.due.is_some() {
+            if urgent && name.busy.is_empty() {
                 self.enqueue(index, now);
             }
         }
@@ -283,20 +359,22 @@ impl<'a> Name<'a> {
             record: NameRecord::default(),
             candidate: None,
             due: None,
-            asked: Families::NONE,
+            busy: Families::NONE,
             again: false,
         }
     }
 
     /// What to ask for now. A part only when it is known which candidate to ask.
     fn questions(&self, now: u64) -> Option<Questions> {
-        if self.again {
-            return Some(name::all(self.task.want));
+        let (want, idle) = (self.task.want, self.busy.is_empty());
+        if self.again && idle {
+            return Some(name::all(want));
         }
-        let questions = name::questions(&self.record, self.task.want, now)?;
-        match questions.partial && self.candidate.is_none() {
-            true => Some(name::all(self.task.want)),
-            false => Some(questions),
+        let questions = name::questions(&self.record, want, self.busy, now)?;
+        match (questions.partial && self.candidate.is_none(), idle) {
+            (false, _) => Some(questions),
+            (true, true) => Some(name::all(want)),
+            (true, false) => None,
         }
     }
 }

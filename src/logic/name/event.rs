@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::{FAMILIES, fails, family_of, of};
 use super::super::record::{MAX_ADDRS, NameRecord, Source};
+use super::{FAMILIES, fails, family_of, of};
 use crate::logic::addr::{Addr, Families, Family};
 use crate::logic::answer::{ErrorText, Lookup};
 

@@ -3,6 +3,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::*;
 use crate::logic::answer::Failure;
 
+mod failures;
+
 const BOUNDS: Bounds = Bounds {
     ttl_min: Duration::from_secs(1),
     ttl_max: Duration::from_secs(3_600),
@@ -63,7 +65,7 @@ impl Name {
     }
 
     fn asks(&self, now_ms: u64) -> Option<(Families, bool)> {
-        let questions = questions(&self.record, self.bounds.want, now_ms)?;
+        let questions = questions(&self.record, self.bounds.want, Families::NONE, now_ms)?;
         Some((questions.families, questions.partial))
     }
 
@@ -153,146 +155,6 @@ fn the_ttl_has_bounds_and_jitter() {
 }
 
 #[test]
-fn nothing_usable_keeps_the_addresses() {
-    let bad: [(Outcome, Outcome, &str); 8] = [
-        (SERVFAIL, SERVFAIL, "A: SERVFAIL, AAAA: SERVFAIL"),
-        (
-            TIMEOUT,
-            TIMEOUT,
-            "A: no answer in time, AAAA: no answer in time",
-        ),
-        (
-            Outcome::NoName,
-            Outcome::NoName,
-            "A: NXDOMAIN, AAAA: NXDOMAIN",
-        ),
-        (
-            Outcome::Empty,
-            Outcome::Empty,
-            "A: no addresses, AAAA: no addresses",
-        ),
-        (SERVFAIL, Outcome::Empty, "A: SERVFAIL, AAAA: no addresses"),
-        (
-            Outcome::NoName,
-            TIMEOUT,
-            "A: NXDOMAIN, AAAA: no answer in time",
-        ),
-        (
-            Outcome::Failed(Failure::Garbage),
-            Outcome::Failed(Failure::Refused),
-            "A: unreadable answer, AAAA: REFUSED",
-        ),
-        (
-            gives(&[], 5),
-            Outcome::Empty,
-            "A: no addresses, AAAA: no addresses",
-        ),
-    ];
-    for (v4, v6, reasons) in bad {
-        let mut name = Name::good(gives(&["10.0.0.1"], 5), gives(&["fd00::1"], 5));
-        let first = name.step(6_000, dns(v4.clone(), v6.clone()));
-        assert_eq!(name.shows(), "10.0.0.1 fd00::1");
-        assert!(!first.changed && first.wake);
-        let text = format!(
-            "name app.test: DNS fails ({reasons}), keeping 10.0.0.1, fd00::1; next try in 1 s"
-        );
-        assert_eq!(lines(&first), [(Level::Warn, text)]);
-        assert_eq!(first.due_ms, 7_000);
-        let again = name.step(7_000, dns(v4, v6));
-        assert!(again.events.is_empty() && !again.wake);
-        assert_eq!(again.due_ms, 9_000);
-        assert_eq!(again.record.v4.failing_since_ms, 6_000);
-        assert_eq!(again.record.v4.good_ms, 1_000);
-        assert_eq!(again.record.v6.failures, 2);
-        assert_eq!(name.asks(8_999), None);
-        assert_eq!(name.asks(9_000), Some((Families::ANY, false)));
-    }
-}
-
-#[test]
-fn the_backoff_ends_at_30_seconds_and_with_an_answer() {
-    let mut name = Name::good(gives(&["10.0.0.1"], 5), Outcome::Empty);
-    let mut now = 6_000;
-    let mut pauses = Vec::new();
-    for _ in 0..8 {
-        let step = name.step(now, dns(TIMEOUT, TIMEOUT));
-        pauses.push((step.due_ms - now) / 1_000);
-        now = step.due_ms;
-    }
-    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
-    let step = name.step(now, dns(gives(&["10.0.0.1"], 5), Outcome::Empty));
-    assert!(!step.changed && step.wake);
-    assert_eq!(step.due_ms, now + 5_000);
-    let text = "name app.test: DNS answers again after 121 s";
-    assert_eq!(lines(&step), [(Level::Notice, text.into())]);
-    assert!(!is_failing(&name.record));
-    assert_eq!((name.record.v4.failures, name.record.v4.error), (0, 0));
-}
-
-#[test]
-fn a_name_that_never_answered() {
-    let mut name = Name::new(BOUNDS);
-    let step = name.step(0, dns(SERVFAIL, Outcome::NoName));
-    let text = "name app.test: DNS fails (A: SERVFAIL, AAAA: NXDOMAIN), no addresses yet; \
-                next try in 1 s";
-    assert_eq!(lines(&step), [(Level::Warn, text.into())]);
-    assert!(step.wake && !step.changed);
-    assert_eq!(step.record.source, Source::None);
-    assert_eq!(name.asks(500), None);
-    assert_eq!(name.asks(1_001), Some((Families::ANY, false)));
-    let step = name.step(1_100, dns(gives(&["10.0.0.1"], 5), Outcome::NoName));
-    let levels: Vec<_> = lines(&step).into_iter().map(|(level, _)| level).collect();
-    assert_eq!(levels, [Level::Notice, Level::Info]);
-}
-
-#[test]
-fn one_family_fails_and_is_asked_alone() {
-    for (bad, v4_fails) in [(Families::V6, false), (Families::V4, true)] {
-        let (good, v4, v6) = match v4_fails {
-            true => (Families::V6, TIMEOUT, gives(&["fd00::1"], 60)),
-            false => (Families::V4, gives(&["10.0.0.1"], 60), TIMEOUT),
-        };
-        let mut name = Name::good(gives(&["10.0.0.1"], 5), gives(&["fd00::1"], 5));
-        let step = name.step(6_000, dns(v4, v6));
-        assert_eq!(name.shows(), "10.0.0.1 fd00::1");
-        assert_eq!(lines(&step)[0].0, Level::Warn);
-        assert_eq!((step.due_ms, name.record.expires_ms), (7_000, 66_000));
-        assert_eq!(name.asks(7_000), Some((bad, true)));
-
-        let alone = |outcome: Outcome| match v4_fails {
-            true => dns(outcome, Outcome::NotAsked),
-            false => dns(Outcome::NotAsked, outcome),
-        };
-        let step = name.step(7_000, alone(TIMEOUT));
-        assert!(step.events.is_empty());
-        assert_eq!((step.due_ms, name.record.expires_ms), (9_000, 66_000));
-
-        // At the end of its TTL the good one is asked, the failing one at its own time.
-        name.record.expires_ms = 8_000;
-        assert_eq!(name.asks(8_000), Some((good, true)));
-        assert_eq!(name.asks(9_000), Some((Families::ANY, false)));
-        name.record.expires_ms = 66_000;
-
-        // Back again: the set is what it says, the good one's time stays.
-        let new = if v4_fails { "10.0.0.7" } else { "fd00::7" };
-        let step = name.step(9_000, alone(gives(&[new], 600)));
-        let wanted = if v4_fails {
-            "10.0.0.7 fd00::1"
-        } else {
-            "10.0.0.1 fd00::7"
-        };
-        assert_eq!(name.shows(), wanted);
-        assert!(step.changed && step.wake);
-        assert_eq!((step.due_ms, step.record.ttl_s), (66_000, 60));
-        assert_eq!(
-            lines(&step)[0].1,
-            "name app.test: DNS answers again after 3 s"
-        );
-        assert_eq!(name.asks(66_000), Some((Families::ANY, false)));
-    }
-}
-
-#[test]
 fn an_empty_family_beside_a_good_one_is_believed() {
     let empties = [Outcome::Empty, Outcome::NoName];
     for empty in empties {
@@ -321,36 +183,41 @@ fn an_empty_family_beside_a_good_one_is_believed() {
     assert_eq!(name.asks(7_500), Some((Families::ANY, false)));
 }
 
+/// One family answers at once, the other one much later.
 #[test]
-fn a_family_without_addresses_that_fails_is_no_warning() {
-    let mut name = Name::new(BOUNDS);
-    let step = name.step(1_000, dns(gives(&["10.0.0.1"], 5), SERVFAIL));
-    let all = lines(&step);
-    assert_eq!(all[0].0, Level::Info);
+fn a_slow_family_does_not_hold_up_the_other() {
+    let busy = |name: &Name, busy, now| {
+        let questions = questions(&name.record, Families::ANY, busy, now)?;
+        Some((questions.families, questions.partial))
+    };
+    let mut name = Name::good(gives(&["10.0.0.1"], 5), gives(&["fd00::1"], 5));
+    assert_eq!(name.asks(6_000), Some((Families::ANY, false)));
+    let step = name.step(6_000, dns(gives(&["10.0.0.2"], 5), Outcome::Pending));
+    assert!(step.changed && step.wake);
+    assert_eq!(name.shows(), "10.0.0.2 fd00::1");
+    assert_eq!(step.due_ms, 11_000);
+    assert_eq!(busy(&name, Families::V6, 10_999), None);
     assert_eq!(
-        all[0].1,
-        "name app.test: DNS fails (AAAA: SERVFAIL), keeping 10.0.0.1; next try in 1 s"
+        busy(&name, Families::V6, 11_000),
+        Some((Families::V4, true))
     );
-    assert_eq!(all[1].0, Level::Info);
-    // When the other one goes too, that is one.
-    let step = name.step(2_000, dns(TIMEOUT, SERVFAIL));
-    assert_eq!(
-        lines(&step),
-        [(
-            Level::Warn,
-            "name app.test: DNS fails (A: no answer in time), keeping 10.0.0.1; next try in 1 s"
-                .into()
-        )]
-    );
-    // One of both comes back.
-    let step = name.step(4_000, dns(gives(&["10.0.0.1"], 5), SERVFAIL));
-    assert_eq!(
-        lines(&step),
-        [(
-            Level::Notice,
-            "name app.test: DNS answers A again after 2 s (AAAA: SERVFAIL)".into()
-        )]
-    );
+    // The slow one answers in time: both have the time of the first.
+    let step = name.step(8_000, dns(Outcome::NotAsked, gives(&["fd00::1"], 5)));
+    assert_eq!((step.due_ms, step.events.len()), (11_000, 0));
+    // It answers, empty, only when the first is being asked again.
+    let step = name.step(11_500, dns(Outcome::Pending, Outcome::Empty));
+    assert_eq!((name.shows().as_str(), step.due_ms), ("10.0.0.2", 16_500));
+    let step = name.step(12_000, dns(gives(&["10.0.0.2"], 9), Outcome::NotAsked));
+    assert_eq!(step.due_ms, 16_500);
+    // It fails in the end.
+    let step = name.step(16_500, dns(gives(&["10.0.0.2"], 9), Outcome::Pending));
+    assert_eq!(step.due_ms, 25_500);
+    let step = name.step(20_500, dns(Outcome::NotAsked, TIMEOUT));
+    assert_eq!((step.due_ms, lines(&step)[0].0), (21_500, Level::Info));
+    // Never asked, and the other one under way.
+    let name = Name::new(BOUNDS);
+    assert_eq!(busy(&name, Families::V4, 0), Some((Families::V6, true)));
+    assert_eq!(busy(&name, Families::ANY, 0), None);
 }
 
 #[test]
@@ -426,7 +293,7 @@ fn what_another_leader_left_is_bounded() {
     assert_eq!(name.record.expires_ms, 12_250);
     assert_eq!(name.record.v4.retry_ms, 38_000);
     hurry(&mut name.record, 3_000);
-    assert_eq!(due(&name.record, Families::ANY), 3_000);
+    assert_eq!(due(&name.record, Families::ANY, Families::NONE), 3_000);
     assert_eq!(name.record.v6.retry_ms, 0);
 }
 

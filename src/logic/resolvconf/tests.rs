@@ -35,6 +35,8 @@ nameserver 10.0.0.9
 ";
     let wanted = ["10.0.0.1:53", "[fd00::53]:53", "[fe80::1%7]:53"];
     assert_eq!(servers(text), wanted);
+    let this = "nameserver 0.0.0.0\nnameserver ::\n";
+    assert_eq!(servers(this), ["127.0.0.1:53", "[::1]:53"]);
 }
 
 #[test]

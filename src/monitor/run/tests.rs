@@ -216,7 +216,7 @@ async fn a_failing_family_is_asked_alone() {
             },
         );
     let plan = plan(board, &server, &["app.test"]);
-    run_for(&plan, board, &env, 1_400).await;
+    run_for(&plan, board, &env, 1_600).await;
     assert_eq!((count(&server, false), count(&server, true)), (1, 2));
     let known = record(board, &plan.names[0]);
     assert_eq!(shows(&known), "10.0.0.1 fd00::1");
@@ -229,6 +229,40 @@ async fn a_failing_family_is_asked_alone() {
         lines[2]
     );
     assert_eq!(lines.len(), 4);
+}
+
+#[tokio::test]
+async fn a_slow_family_does_not_hold_up_the_other() {
+    let (board, env) = (board(4), Fake::new());
+    let server = DnsServer::new(|asked| match asked.v6 {
+        true => Reply::Silence,
+        false => fleeting(&["10.0.0.1"]),
+    });
+    let plan = plan(board, &server, &["app.test"]);
+    // AAAA has no answer within 0.5 s; A is asked every 200 to 220 ms meanwhile.
+    run_for(&plan, board, &env, 450).await;
+    assert_eq!(shows(&record(board, &plan.names[0])), "10.0.0.1");
+    assert_eq!((count(&server, false), count(&server, true)), (2, 1));
+    assert_eq!(env.lines().len(), 1, "{:?}", env.lines());
+    server.set(|asked| match asked.v6 {
+        true => Reply::Silence,
+        false => fleeting(&["10.0.0.2"]),
+    });
+    run_for(&plan, board, &env, 900).await;
+    let known = record(board, &plan.names[0]);
+    assert_eq!(shows(&known), "10.0.0.2");
+    assert_eq!((known.v6.failures, known.v4.failures), (1, 0));
+    assert_eq!(count(&server, true), 2);
+    let (a, lines) = (count(&server, false), env.lines());
+    assert!((4..=8).contains(&a), "{a} questions");
+    assert!(
+        lines[2].contains("(AAAA: no answer in time), keeping 10.0.0.2; next"),
+        "{lines:?}"
+    );
+    assert_eq!(
+        (lines.len(), board.get(Counter::Queries) as usize),
+        (3, a + 1)
+    );
 }
 
 #[tokio::test]
@@ -245,7 +279,7 @@ async fn a_take_over_keeps_the_schedule() {
     assert_eq!(asked, 6);
     let before: Vec<_> = plan.names.iter().map(|task| record(board, task)).collect();
     for _ in 0..5 {
-        run_for(&plan, board, &env, 100).await;
+        run_for(&plan, board, &env, 50).await;
     }
     assert_eq!((server.count(), env.lines()), (asked, lines));
     let after: Vec<_> = plan.names.iter().map(|task| record(board, task)).collect();
@@ -272,6 +306,32 @@ async fn many_names_are_no_herd() {
     );
     for task in &plan.names {
         assert_eq!(shows(&record(board, task)), "10.0.0.1 fd00::1");
+    }
+}
+
+/// The server never answers for AAAA: the A records of many names do not wait for that.
+#[tokio::test]
+async fn many_slow_families_leave_room() {
+    let (board, env) = (board(300), Fake::new());
+    let server = DnsServer::new(|asked| match asked.v6 {
+        true => Reply::Silence,
+        false => fleeting(&["10.0.0.1"]),
+    });
+    let names: Vec<String> = (0..250).map(|n| format!("n{n}.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plan = plan(board, &server, &names);
+    run_for(&plan, board, &env, 1_300).await;
+    for task in &plan.names {
+        assert_eq!(shows(&record(board, task)), "10.0.0.1");
+    }
+    // They move: seen while the retries for AAAA go on.
+    server.set(|asked| match asked.v6 {
+        true => Reply::Silence,
+        false => fleeting(&["10.0.0.2"]),
+    });
+    run_for(&plan, board, &env, 1_000).await;
+    for task in &plan.names {
+        assert_eq!(shows(&record(board, task)), "10.0.0.2");
     }
 }
 
