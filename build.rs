@@ -94,8 +94,11 @@ fn need_compiler() {
 }
 
 fn need_libclang() {
-    // bindgen panics with a long text when libclang is missing; look first.
+    // bindgen panics with a long text when libclang is missing; look first, in silence.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
     let found = std::panic::catch_unwind(bindgen::clang_version).is_ok();
+    std::panic::set_hook(hook);
     if !found {
         stop(
             "libclang was not found, bindgen needs it (Debian: apt-get install libclang-dev); \

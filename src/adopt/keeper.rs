@@ -176,10 +176,10 @@ impl Keeper {
         let leader = self.child.board.leader();
         let beat = leader.heartbeat_ms;
         // A leader that was itself stopped for a while (SIGSTOP) says nothing about itself.
-        let lost = self.leader.is_none()
-            && beat != 0
-            && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
-        if lost == self.heartbeat_lost {
+        let lost =
+            self.leader.is_none() && beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
+        // When the server ends, nobody leads any more.
+        if lost == self.heartbeat_lost || self.child.is_stopping() || hooks::mpm_is_stopping() {
             return;
         }
         self.heartbeat_lost = lost;

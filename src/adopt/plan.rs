@@ -140,6 +140,8 @@ impl Life {
     fn begin_epoch(&mut self) {
         self.epoch += 1;
         self.board.announce_epoch(self.epoch);
+        // The last leader may have been gone for long: its successor has the usual time to speak up.
+        self.board.heartbeat(clock::now_ms());
         self.board.bump_generation();
         futex::wake_all(self.board.generation_word());
     }
@@ -204,31 +206,42 @@ fn join(task: &mut NameTask, settings: &Settings) {
     task.ttl_max = task.ttl_max.min(settings.ttl.max).max(task.ttl_min);
 }
 
+/// What was decided so far of a worker that several servers may share.
+#[derive(Default)]
+struct Seen {
+    /// One of them wants it live.
+    wanted: bool,
+    /// Why it is left to httpd, if so: in one server is everywhere.
+    left: Option<&'static str>,
+    said: bool,
+    /// Its place among the workers found.
+    live: Option<usize>,
+}
+
 /// Finds the live workers of all servers; says of each that cannot be followed why.
+///
+/// Virtual hosts share the members of inherited balancers, and the plain workers too when they have no
+/// line of mod_proxy's own: then it is enough that one of them wants the worker live.
 fn gather(config: &Config, main: Server) -> Vec<Planned> {
     let mut found: Vec<Planned> = Vec::new();
-    let mut at: HashMap<usize, Option<usize>> = HashMap::new();
+    let mut at: HashMap<usize, Seen> = HashMap::new();
     for server in main.chain() {
         let remotes = server.remotes();
         server.workers(|worker, balancer| {
-            let hands_off = hands_off(worker, &remotes);
-            match at.get(&worker.key()) {
-                // A member seen in another virtual host: hands off there is hands off everywhere.
-                Some(Some(known)) if hands_off.is_some() => {
-                    say_hands_off(worker, hands_off);
-                    found[*known].settings.families = Families::NONE;
-                    at.insert(worker.key(), None);
+            let seen = at.entry(worker.key()).or_default();
+            let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
+            seen.wanted |= settings.is_some();
+            seen.left = seen.left.or_else(|| hands_off(worker, &remotes));
+            if let (Some(reason), true, false) = (seen.left, seen.wanted, seen.said) {
+                seen.said = true;
+                say_hands_off(worker, reason);
+                if let Some(known) = seen.live {
+                    found[known].settings.families = Families::NONE;
                 }
-                Some(_) => {}
-                None => {
-                    let wanted =
-                        config.settings(worker.shared_key(), server.key(), main.key(), balancer);
-                    let planned = wanted
-                        .filter(|_| !say_hands_off(worker, hands_off))
-                        .map(|settings| planned(worker, server, balancer.is_some(), settings));
-                    at.insert(worker.key(), planned.is_some().then_some(found.len()));
-                    found.extend(planned);
-                }
+            }
+            if let (Some(settings), None, None) = (settings, seen.left, seen.live) {
+                seen.live = Some(found.len());
+                found.push(planned(worker, server, balancer.is_some(), settings));
             }
         });
     }
@@ -249,16 +262,13 @@ fn planned(worker: Worker, server: Server, member: bool, settings: Settings) -> 
     }
 }
 
-/// Logs the reason once for a worker that is left to httpd; true if there is one.
-fn say_hands_off(worker: Worker, reason: Option<&str>) -> bool {
-    if let Some(reason) = reason {
-        log!(
-            Level::Info,
-            "worker {}: live has no effect: {reason}",
-            worker.name()
-        );
-    }
-    reason.is_some()
+/// Logs why a worker is left to httpd.
+fn say_hands_off(worker: Worker, reason: &str) {
+    log!(
+        Level::Info,
+        "worker {}: live has no effect: {reason}",
+        worker.name()
+    );
 }
 
 /// Why the addresses of a worker are not for us to set, if so.

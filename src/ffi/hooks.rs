@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::guard::guard;
 use super::log::{self, Level};
@@ -31,6 +32,13 @@ static CHILDREN: Names<4> = Names([
     ptr::null(),
 ]);
 
+/// Whether mod_proxy was loaded when this module was, in the configuration that is being read.
+static PROXY_BEFORE: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn proxy_was_before() -> bool {
+    PROXY_BEFORE.load(Ordering::Acquire)
+}
+
 /// `register_hooks` of the module record.
 pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
     let none = ptr::null();
@@ -50,9 +58,11 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
-        if sys::live_proxy_loaded() != 0 {
+        let loaded = sys::live_proxy_loaded() != 0;
+        if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
         }
+        PROXY_BEFORE.store(loaded, Ordering::Release);
     }
 }
 

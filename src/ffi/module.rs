@@ -35,8 +35,8 @@ pub static proxy_live_module: Record = Record(UnsafeCell::new(sys::module {
 
 /// Whether this server can run the module; the error tells the administrator what to do.
 pub fn check_server() -> Result<(), String> {
-    // SAFETY: looks at addresses of weak symbols only.
-    if unsafe { sys::live_proxy_loaded() } == 0 {
+    // SAFETY: looks at addresses of weak symbols and at httpd's list of modules, in its only thread.
+    if !hooks::proxy_was_before() || unsafe { sys::live_proxy_loaded() } == 0 {
         return Err(
             "mod_proxy is not loaded before mod_proxy_live, or it is older than httpd 2.4.59: put \
              \"LoadModule proxy_module ...\" above \"LoadModule proxy_live_module ...\" and restart"

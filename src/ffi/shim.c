@@ -37,9 +37,10 @@ void live_log(const server_rec *s, int level, const char *text)
     ap_log_error(APLOG_MARK, level, 0, s, "%s", text);
 }
 
+/* Symbols alone do not tell: mod_proxy's code stays in memory when a reload leaves mod_proxy out. */
 int live_proxy_loaded(void)
 {
-    return &proxy_module != NULL && proxy_hook_scheme_handler != NULL
+    return ap_find_linked_module("mod_proxy.c") != NULL && &proxy_module != NULL && proxy_hook_scheme_handler != NULL
            && proxy_run_scheme_handler != NULL && ap_proxy_initialize_worker != NULL
            && ap_proxy_define_worker != NULL && ap_proxy_acquire_connection != NULL
            && ap_proxy_release_connection != NULL;

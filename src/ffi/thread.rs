@@ -37,10 +37,10 @@ fn restore(old: &libc::sigset_t) {
 }
 
 /// Sleeps; async-signal-safe (nanosleep(2)), for the end of a child inside a signal handler.
-pub fn pause_ms(ms: u32) {
+pub fn pause_us(us: u32) {
     let ts = libc::timespec {
-        tv_sec: (ms / 1000) as libc::time_t,
-        tv_nsec: ((ms % 1000) * 1_000_000) as libc::c_long,
+        tv_sec: (us / 1_000_000) as libc::time_t,
+        tv_nsec: ((us % 1_000_000) * 1000) as libc::c_long,
     };
     // SAFETY: `ts` is valid; the remainder is not asked for.
     unsafe { libc::nanosleep(&ts, std::ptr::null_mut()) };

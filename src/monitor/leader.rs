@@ -55,7 +55,7 @@ impl Leader {
         drop(self.stop);
         let until = Instant::now() + STOP_WAIT;
         while !self.thread.is_finished() && Instant::now() < until {
-            thread::pause_ms(1);
+            thread::pause_us(100);
         }
     }
 }
