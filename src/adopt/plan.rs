@@ -1,6 +1,6 @@
 //! What the parent decides in post_config: which workers are live, and their slots on the board.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -213,7 +213,6 @@ struct Seen {
     wanted: bool,
     /// Why it is left to httpd, if so: in one server is everywhere.
     left: Option<&'static str>,
-    said: bool,
     /// Its place among the workers found.
     live: Option<usize>,
 }
@@ -225,6 +224,8 @@ struct Seen {
 fn gather(config: &Config, main: Server) -> Vec<Planned> {
     let mut found: Vec<Planned> = Vec::new();
     let mut at: HashMap<usize, Seen> = HashMap::new();
+    // Copies of a worker in virtual hosts have a line together.
+    let mut said = HashSet::new();
     for server in main.chain() {
         let remotes = server.remotes();
         server.workers(|worker, balancer| {
@@ -232,9 +233,10 @@ fn gather(config: &Config, main: Server) -> Vec<Planned> {
             let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
             seen.wanted |= settings.is_some();
             seen.left = seen.left.or_else(|| hands_off(worker, &remotes));
-            if let (Some(reason), true, false) = (seen.left, seen.wanted, seen.said) {
-                seen.said = true;
-                say_hands_off(worker, reason);
+            if let (Some(reason), true) = (seen.left, seen.wanted) {
+                if said.insert((worker.shared_key(), reason)) {
+                    say_hands_off(worker, reason);
+                }
                 if let Some(known) = seen.live {
                     found[known].settings.families = Families::NONE;
                 }

@@ -15,6 +15,8 @@ const IDLE: u64 = 0;
 const CLOSED: u64 = u64::MAX;
 /// In use by something that is no attempt we know; never shut down.
 const UNKNOWN: u64 = 1;
+/// No attempt: no connection is ever in this state.
+pub const NO_ATTEMPT: u64 = u64::MAX - 1;
 /// The first number for an attempt.
 pub const FIRST_ATTEMPT: u64 = 2;
 /// Connections opened that the keeper has not counted yet; more are not needed to see the balance.
@@ -49,18 +51,14 @@ impl Conn {
         }
     }
 
-    /// In use by an attempt already: nothing needs to be done. One load, for the filter that runs for
+    /// In use by `attempt` already: nothing needs to be done. One load, for the filter that runs for
     /// each line of an answer.
     ///
-    /// A connection has one user at a time, and each attempt puts its connections to rest at its end,
-    /// so this is the attempt that asks.
+    /// Another attempt's number is not enough: the last user puts the connection to rest only after it
+    /// went back to mod_proxy's pool, where its next user may have got it already.
     #[inline]
-    pub fn is_in_use(&self) -> bool {
-        // Idle wraps around to the top, next to closed.
-        self.state
-            .load(Ordering::Acquire)
-            .wrapping_sub(FIRST_ATTEMPT)
-            < CLOSED - FIRST_ATTEMPT - 1
+    pub fn is_used_by(&self, attempt: u64) -> bool {
+        self.state.load(Ordering::Acquire) == attempt
     }
 
     /// Marks the connection as used by `attempt`. Ok(true): it was not before.
@@ -220,16 +218,24 @@ mod tests {
         assert!(c.close_if_idle());
     }
 
+    /// The last user's `rest` comes after the next user has taken the connection from the pool.
     #[test]
-    fn only_attempts_count_as_in_use() {
-        assert!(conn(1, Some(FIRST_ATTEMPT)).is_in_use() && conn(1, Some(99)).is_in_use());
+    fn the_next_user_takes_over_before_the_last_one_rests() {
+        let c = conn(1, Some(5));
+        assert!(c.is_used_by(5) && !c.is_used_by(6), "6 must touch it");
+        assert_eq!(c.touch(Some(6)), Ok(true));
+        c.rest(5);
+        assert!(c.is_used_by(6) && !c.close_if_idle());
+    }
+
+    #[test]
+    fn no_attempt_uses_nothing() {
         let c = conn(1, None);
-        assert!(!c.is_in_use(), "unknown");
+        assert!(!c.is_used_by(NO_ATTEMPT), "unknown");
         c.touch(Some(7)).unwrap();
-        assert!(c.is_in_use());
         c.rest(7);
-        assert!(!c.is_in_use(), "idle");
-        assert!(c.close_if_idle() && !c.is_in_use(), "closed");
+        assert!(!c.is_used_by(NO_ATTEMPT), "idle");
+        assert!(c.close_if_idle() && !c.is_used_by(NO_ATTEMPT), "closed");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 //! mod_proxy runs one scheme handler at a time in a thread, but a handler may run sub-requests that
 //! run handlers of their own: a stack, keyed by the request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::child::Child;
-use super::registry::{Conn, Ended};
+use super::registry::{Conn, Ended, NO_ATTEMPT};
 use crate::ffi::proxy::Worker;
 
 /// Connections that one attempt is expected to touch at most; further ones are marked, not tracked.
@@ -23,6 +23,19 @@ struct Attempt {
 
 thread_local! {
     static STACK: RefCell<Vec<Attempt>> = const { RefCell::new(Vec::new()) };
+    /// The number of the attempt on top, if it is at one of our workers.
+    static NUMBER: Cell<u64> = const { Cell::new(NO_ATTEMPT) };
+}
+
+/// Number of the attempt under way in this thread; [`NO_ATTEMPT`] if none is at one of our workers.
+#[inline]
+pub fn number() -> u64 {
+    NUMBER.get()
+}
+
+fn top_changed(stack: &[Attempt]) {
+    let ours = stack.last().filter(|a| a.entry.is_some());
+    NUMBER.set(ours.map_or(NO_ATTEMPT, |a| a.id));
 }
 
 /// What the scheme handler's wrapper has to do.
@@ -58,6 +71,7 @@ pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Ent
                 id: child.next_attempt(),
                 touched: [const { None }; TRACKED],
             });
+            top_changed(&stack);
             Enter::Run
         })
         .unwrap_or(Enter::Pass)
@@ -71,6 +85,7 @@ pub fn leave(request: usize, suspended: bool) {
         if stack.last().is_some_and(|a| a.request == request)
             && let Some(attempt) = stack.pop()
         {
+            top_changed(&stack);
             let touched = attempt.touched.into_iter().flatten();
             for conn in touched.filter(|_| !suspended) {
                 conn.rest(attempt.id);

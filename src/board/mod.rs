@@ -27,10 +27,10 @@ mod wild_tests;
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+pub use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 pub use children::Seat;
 pub use header::{Counter, Leader};
 pub use ledger::{Full, Ledger, Plan};
-pub use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 pub use slot::WriteError;
 
 use layout::{

@@ -100,8 +100,8 @@ unsafe extern "C" fn input_filter(
 ) -> sys::apr_status_t {
     // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
     let (conn, next) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
-    // Runs for each line of an answer: the ordinary case is one load.
-    if !conn.is_in_use() && begin_use(conn).is_err() {
+    // Runs for each line of an answer: the ordinary case is two loads.
+    if !conn.is_used_by(request::number()) && begin_use(conn).is_err() {
         return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.

@@ -42,7 +42,8 @@ pub(super) fn proxy_was_before() -> bool {
 /// `register_hooks` of the module record.
 pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
     let none = ptr::null();
-    // SAFETY: the lists and functions live forever (the library is never unloaded: nodelete).
+    // SAFETY: the lists and functions live forever (the library is never unloaded: nodelete); httpd
+    // loads modules in its only thread, and live_proxy_loaded has seen mod_proxy's symbols.
     unsafe {
         let first = sys::APR_HOOK_FIRST as c_int;
         let last = sys::APR_HOOK_LAST as c_int;
@@ -141,6 +142,8 @@ unsafe extern "C" fn child_init(pchild: *mut sys::apr_pool_t, main: *mut sys::se
 }
 
 /// The child begins to end: gracefully, it may serve for long, but it must not lead.
+///
+/// No guard here and in `child_exit`: only atomics and system calls, nothing that can panic.
 unsafe extern "C" fn child_stopping(_pchild: *mut sys::apr_pool_t, _graceful: c_int) {
     if let Some(child) = child::current() {
         child.set_stopping();

@@ -95,18 +95,25 @@ impl Server {
 }
 
 /// Pointers to the elements of an apr array that holds values of type T.
+///
+/// A newer httpd may have appended fields to T: the array says how far its elements are apart.
 fn elements_of<T>(array: *mut sys::apr_array_header_t) -> impl Iterator<Item = *mut T> {
     // SAFETY: `array` is NULL or an apr array of T (the callers name mod_proxy's arrays), not changed
     // meanwhile: post_config and child_init run alone.
-    let (base, count) = unsafe {
+    let (base, size, count) = unsafe {
         match array.as_ref() {
-            Some(a) if a.elt_size as usize == size_of::<T>() => {
-                (a.elts.cast::<T>(), usize::try_from(a.nelts).unwrap_or(0))
-            }
-            _ => (std::ptr::null_mut(), 0),
+            Some(a) => (a.elts, a.elt_size, a.nelts),
+            None => (std::ptr::null_mut(), 0, 0),
         }
     };
-    (0..count).map(move |i| base.wrapping_add(i))
+    let size = usize::try_from(size).unwrap_or(0);
+    let fits = size >= size_of::<T>();
+    let count = if fits {
+        usize::try_from(count).unwrap_or(0)
+    } else {
+        0
+    };
+    (0..count).map(move |i| base.wrapping_add(i * size).cast::<T>())
 }
 
 /// A worker of mod_proxy: a plain one or a member of a balancer.
