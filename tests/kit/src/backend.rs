@@ -141,7 +141,7 @@ impl Backend {
         self.mode(Mode::Ok);
     }
 
-    /// Closes every open connection in an orderly way.
+    /// Closes every open connection in an orderly way, also those with a request under way.
     pub fn close_all(&self) {
         for stream in self.shared.lock().open.values() {
             let _ = stream.shutdown(Shutdown::Both);

@@ -2,7 +2,7 @@
 
 use crate::client::ID_HEADER;
 use crate::httpd::Httpd;
-use crate::module_path;
+use crate::{module_path, sanitizer};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -124,6 +124,12 @@ impl Builder {
         self.config(text)
     }
 
+    /// Leaves the module under test out again (a reload without it).
+    pub fn without_live(mut self) -> Self {
+        self.live = false;
+        self
+    }
+
     /// Position of the module under test among the LoadModule lines: behind this one (default `proxy`); an
     /// empty name: before all others.
     pub fn live_after(mut self, module: &str) -> Self {
@@ -215,6 +221,7 @@ impl Builder {
             .arg(&self.root)
             .arg("-f")
             .arg(self.root.join("httpd.conf"));
+        command.envs(sanitizer::environment(&self.root));
         command.envs(self.env.iter().map(|(n, v)| (n, v)));
         command
     }
@@ -258,6 +265,7 @@ impl Builder {
             "KeepAlive On\nMaxKeepAliveRequests 0\nKeepAliveTimeout 30\nGracefulShutdownTimeout 10"
         );
         text += &self.mpm_text();
+        text += sanitizer::config();
         text + &self.text
     }
 
@@ -297,8 +305,9 @@ impl Builder {
     fn mpm_text(&self) -> String {
         let (n, threads) = (self.children.max(1), self.threads);
         if self.mpm == Mpm::Prefork {
+            // As many spare ones: a reload during which the old children take their time would leave fewer.
             return format!(
-                "StartServers {n}\nMinSpareServers 1\nMaxSpareServers {}\nServerLimit {n}\nMaxRequestWorkers {n}\n",
+                "StartServers {n}\nMinSpareServers {n}\nMaxSpareServers {}\nServerLimit {n}\nMaxRequestWorkers {n}\n",
                 n + 1
             );
         }

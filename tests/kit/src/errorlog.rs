@@ -40,8 +40,10 @@ impl Line {
     }
 }
 
-/// Lines that say only that all threads were busy: scenarios do that on purpose.
-const BUSY: [&str; 5] = ["AH00161:", "AH00286:", "AH00287:", "AH00484:", "AH10159:"];
+/// Lines that say only that all threads or slots were taken: scenarios do that on purpose.
+const BUSY: [&str; 7] = [
+    "AH00161:", "AH00286:", "AH00287:", "AH00484:", "AH10159:", "AH00288:", "AH00485:",
+];
 
 /// The lines of `log` that no `expected` text announces.
 pub(crate) fn unexpected(log: &str, expected: &[String]) -> Vec<Line> {

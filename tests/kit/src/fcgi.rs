@@ -1,10 +1,12 @@
-//! Backends that speak FastCGI and AJP: just enough to answer a GET with their name.
+//! Backends that speak FastCGI and AJP: just enough to answer a GET with their name. Of the query parameters
+//! they know `delay=ms`.
 
 use crate::sockets::{Acceptor, small_thread};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A FastCGI responder: every request gets 200 with `X-Backend` (FastCGI specification 1.0, section 3.3).
 pub struct FcgiBackend(Plain);
@@ -37,6 +39,15 @@ impl AjpBackend {
 struct Plain {
     requests: Arc<AtomicUsize>,
     _acceptor: Acceptor,
+}
+
+/// The pause asked for by `delay=ms` in the bytes of a request.
+fn asked_pause(request: &[u8]) -> Duration {
+    const KEY: &[u8] = b"delay=";
+    let at = request.windows(KEY.len()).position(|w| w == KEY);
+    let digits = at.map_or(&[][..], |at| &request[at + KEY.len()..]);
+    let digits = digits.iter().take_while(|b| b.is_ascii_digit()).take(4);
+    Duration::from_millis(digits.fold(0, |n, b| n * 10 + u64::from(b - b'0')))
 }
 
 /// Answers one request; an error ends the connection.
@@ -72,6 +83,7 @@ const FCGI_KEEP: u8 = 1;
 
 fn fcgi(stream: &mut TcpStream, name: &str) -> io::Result<()> {
     let mut keep = false;
+    let mut pause = Duration::ZERO;
     let id = loop {
         let mut head = [0; 8];
         stream.read_exact(&mut head)?;
@@ -81,10 +93,12 @@ fn fcgi(stream: &mut TcpStream, name: &str) -> io::Result<()> {
         if head[1] == FCGI_BEGIN {
             keep = content.get(2).is_some_and(|flags| flags & FCGI_KEEP != 0);
         }
+        pause = pause.max(asked_pause(&content));
         if head[1] == FCGI_STDIN && length == 0 {
             break [head[2], head[3]];
         }
     };
+    std::thread::sleep(pause);
     let text = format!(
         "Status: 200 OK\r\nContent-Type: text/plain\r\nX-Backend: {name}\r\n\r\nbackend={name}\n"
     );
@@ -120,7 +134,10 @@ fn ajp(stream: &mut TcpStream, name: &str) -> io::Result<()> {
         stream.read_exact(&mut content)?;
         match content.first() {
             Some(&AJP_CPING) => stream.write_all(b"AB\0\x01\x09")?,
-            Some(&AJP_FORWARD) => break,
+            Some(&AJP_FORWARD) => {
+                std::thread::sleep(asked_pause(&content));
+                break;
+            }
             // Body packets of a request are of no interest.
             _ => {}
         }

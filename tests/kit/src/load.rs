@@ -305,10 +305,10 @@ fn count<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
 }
 
 /// A request under way in a thread of its own.
-pub(crate) type Pending = JoinHandle<Result<Reply, Failure>>;
+pub type Pending = JoinHandle<Result<Reply, Failure>>;
 
 /// Sends each request at once, on a connection of its own.
-pub(crate) fn all_at_once(
+pub fn all_at_once(
     addr: SocketAddr,
     request: &Request,
     n: usize,

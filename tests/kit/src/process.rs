@@ -18,6 +18,19 @@ pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
+/// Names of the threads of a process (its own first); empty when it is gone.
+pub fn thread_names(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let name = |e: fs::DirEntry| fs::read_to_string(e.path().join("comm")).ok();
+    entries
+        .filter_map(name)
+        .map(|n| n.trim_end().to_owned())
+        .collect()
+}
+
 /// What the descriptors of a process point to (`socket:[..]`, paths); empty when it is gone.
 pub fn descriptors(pid: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
@@ -33,8 +46,17 @@ pub fn descriptors(pid: u32) -> Vec<String> {
 
 /// Peak resident memory in KiB (`VmHWM`); 0 when it is gone.
 pub fn peak_memory_kib(pid: u32) -> u64 {
+    status_number(pid, "VmHWM:")
+}
+
+/// Resident memory that is not backed by files, in KiB (`RssAnon`); 0 when it is gone.
+pub fn memory_kib(pid: u32) -> u64 {
+    status_number(pid, "RssAnon:")
+}
+
+fn status_number(pid: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let line = text.lines().find_map(|l| l.strip_prefix(key));
     line.and_then(|l| l.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Hard limit of one scenario.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(90);
+/// Lines with this mark are passed on when the scenario has passed (`--nocapture` shows them).
+const FIGURE: &str = "figure: ";
 /// Set in the process that runs inside the namespaces: the scenario's name.
 const MARKER: &str = "LIVE_KIT_SCENARIO";
 /// The scenario's directory, made by the outer process.
@@ -38,6 +40,9 @@ pub fn scenario_within<F: FnOnce(&mut World)>(limit: Duration, body: F) {
     let (status, output) = wait_captured(&mut child, limit);
     // "1 passed" guards against a name that matches no test: that would run nothing and succeed.
     if status.is_some_and(|s| s.success()) && output.contains("1 passed") {
+        // libtest may have begun the line with the test's name.
+        let figures = output.lines().filter_map(|l| l.split_once(FIGURE));
+        figures.for_each(|(_, figure)| println!("{test}: {FIGURE}{figure}"));
         let _ = std::fs::remove_dir_all(&dir);
         return;
     }

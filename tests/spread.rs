@@ -1,0 +1,157 @@
+//! `livespread`: new connections of the machine go evenly to all addresses of a name, pooled ones stay.
+
+mod common;
+
+use common::*;
+use live_kit::{Backend, Mpm, Request, World, all_at_once, scenario};
+use std::time::Duration;
+
+const IP_C: &str = "127.0.0.4";
+const ALL: [&str; 3] = [IP_A, IP_B, IP_C];
+/// A new connection to the backend for each request.
+const FRESH: &str = "SetEnv proxy-nokeepalive 1";
+
+/// Between two requests of one client.
+const STEADY: Duration = Duration::from_millis(10);
+
+fn three() -> [Backend; 3] {
+    [backend("A", IP_A), backend("B", IP_B), backend("C", IP_C)]
+}
+
+fn accepted(backends: &[Backend]) -> Vec<usize> {
+    backends.iter().map(Backend::accepted).collect()
+}
+
+/// 3,000 connections (at least, and for `least`) of 4 children to 3 addresses, `pause` between two of one client.
+fn spreads(w: &mut World, mpm: Mpm, clients: usize, pause: Duration, least: Duration) {
+    let backends = three();
+    set_app(w, &ALL);
+    let builder = w.httpd().mpm(mpm).live(&format!("{FOLLOW}\n{FRESH}"));
+    let httpd = start_following(builder);
+    let before: usize = accepted(&backends).iter().sum();
+    let load = httpd.load().clients(clients).per_connection(1).pause(pause);
+    // A kept connection may be closed by httpd when all its threads are busy.
+    let load = load.start();
+    std::thread::sleep(least);
+    live_kit::eventually(Duration::from_secs(60), || {
+        accepted(&backends).iter().sum::<usize>() >= before + 3000
+    });
+    let records = load.stop();
+    assert!(records.failed().is_empty(), "{:?}", records.failed()[0]);
+    let children = records.by_child();
+    assert_eq!(children.len(), 4, "every child took part: {children:?}");
+    let counts = accepted(&backends);
+    let all: usize = counts.iter().sum();
+    let share = |n: &usize| *n as f64 * 100.0 / all as f64;
+    let shares: Vec<f64> = counts.iter().map(share).collect();
+    println!("figure: {mpm:?}, {clients} clients: {all} connections, {counts:?}, {shares:.1?} %");
+    let even = |s: &f64| (s - 100.0 / 3.0).abs() <= 5.0;
+    assert!(
+        shares.iter().all(even),
+        "{shares:.1?} % of {all} connections"
+    );
+}
+
+#[test]
+fn even_event() {
+    scenario(|w: &mut World| spreads(w, Mpm::Event, 8, STEADY, Duration::ZERO));
+}
+
+#[test]
+fn even_prefork() {
+    scenario(|w: &mut World| spreads(w, Mpm::Prefork, 8, STEADY, Duration::ZERO));
+}
+
+/// As fast as it goes: hundreds of connections between two rotations, so it takes some rotations to even out.
+#[test]
+fn even_at_full_speed() {
+    scenario(|w: &mut World| spreads(w, Mpm::Event, 16, Duration::ZERO, Duration::from_secs(4)));
+}
+
+/// Slow enough for a rotation after every connection or two.
+#[test]
+fn even_at_low_rate() {
+    scenario(|w: &mut World| {
+        let backends = three();
+        set_app(w, &ALL);
+        let httpd = start_following(w.httpd().children(1).live(&format!("{FOLLOW}\n{FRESH}")));
+        for _ in 0..30 {
+            httpd.get("/");
+            live_kit::pause(0.12);
+        }
+        // Each rotation names the least used: after 30 of them no address is far behind.
+        let counts = accepted(&backends);
+        assert!(counts.iter().all(|n| (8..=12).contains(n)), "{counts:?}");
+    });
+}
+
+/// One request more at the same time in each round: exactly one new connection per round, if the rotation in
+/// between closes none of the pooled ones.
+#[test]
+fn pooled_connections_survive_rotation() {
+    scenario(|w: &mut World| {
+        const ROUNDS: usize = 24;
+        let backends = three();
+        set_app(w, &ALL);
+        let httpd = start_following(w.httpd().children(1).threads(ROUNDS + 4).live(FOLLOW));
+        let request = Request::get("/?delay=150");
+        for round in 1..=ROUNDS {
+            let pending = all_at_once(httpd.addr(), &request, round, Duration::from_secs(10));
+            for one in pending {
+                let reply = one.join().expect("client").expect("an answer");
+                assert_eq!(reply.status, 200);
+            }
+        }
+        let counts = accepted(&backends);
+        let all: usize = counts.iter().sum();
+        let open: usize = backends.iter().map(Backend::open).sum();
+        println!("figure: {ROUNDS} rounds: connections {counts:?}, open {open}");
+        assert!(all <= ROUNDS, "a rotation closed connections: {counts:?}");
+        assert!(
+            all > ROUNDS / 2,
+            "no new connections, so no rotation: {counts:?}"
+        );
+        assert_eq!(open, all);
+        assert!(
+            counts.iter().all(|n| *n >= all / 3 - 2),
+            "no rotation: {counts:?}"
+        );
+        // All of them are used again.
+        backends.iter().for_each(Backend::forget);
+        let pending = all_at_once(httpd.addr(), &request, all, Duration::from_secs(10));
+        for one in pending {
+            one.join().expect("client").expect("an answer");
+        }
+        assert_eq!(accepted(&backends), counts);
+        assert!(backends.iter().all(|b| !b.seen().is_empty()));
+    });
+}
+
+/// `livespread=off`: all children dial the same address, in whatever order DNS names them.
+#[test]
+fn off_keeps_the_order() {
+    scenario(|w: &mut World| {
+        let backends = three();
+        set_app(w, &[IP_B, IP_A, IP_C]);
+        let text = format!("{FOLLOW} livespread=off\n{FRESH}");
+        let httpd = start_following(w.httpd().live(&text));
+        let load = httpd.load().clients(8).per_connection(5).start();
+        live_kit::pause(1.0);
+        set_app(w, &[IP_C, IP_B, IP_A]);
+        live_kit::pause(2.5);
+        let records = load.stop();
+        records.assert_clean(QUICK);
+        assert_eq!(records.by_child().len(), 4);
+        let mut counts = accepted(&backends);
+        counts.sort_unstable();
+        assert!(
+            counts[0] == 0 && counts[1] == 0 && counts[2] > 500,
+            "{counts:?}"
+        );
+        // When it refuses, httpd dials the next of the list.
+        let first = backends.iter().find(|b| b.accepted() > 0).expect("used");
+        first.mode(live_kit::Mode::Refuse);
+        assert_ne!(httpd.get("/").backend, first.name());
+        first.revive();
+    });
+}
