@@ -114,7 +114,14 @@ const QUICK_TTL: &str = "ProxyPass / http://app.test:9000/ live=on livettl=100ms
 fn set_now(w: &World, moves: usize) {
     w.dns.set(
         "app.test",
-        answers(if moves.is_multiple_of(2) { &[IP_A] } else { &[IP_B] }, 0),
+        answers(
+            if moves.is_multiple_of(2) {
+                &[IP_A]
+            } else {
+                &[IP_B]
+            },
+            0,
+        ),
     );
 }
 
