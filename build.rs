@@ -12,8 +12,10 @@ fn main() {
     println!("cargo:rerun-if-changed=src/ffi/shim.c");
     println!("cargo:rerun-if-changed=src/ffi/shim.h");
     let flags = Flags::find();
-    for dir in &flags.include {
-        println!("cargo:rerun-if-changed={}", dir.join("ap_mmn.h").display());
+    // A file that is not there would count as changed each time.
+    let versions = flags.include.iter().map(|dir| dir.join("ap_mmn.h"));
+    for file in versions.filter(|file| file.is_file()) {
+        println!("cargo:rerun-if-changed={}", file.display());
     }
     need_compiler();
     need_libclang();

@@ -112,17 +112,8 @@ const QUICK_TTL: &str = "ProxyPass / http://app.test:9000/ live=on livettl=100ms
 
 /// `app.test` is at A after an even number of moves, at B after an odd one.
 fn set_now(w: &World, moves: usize) {
-    w.dns.set(
-        "app.test",
-        answers(
-            if moves.is_multiple_of(2) {
-                &[IP_A]
-            } else {
-                &[IP_B]
-            },
-            0,
-        ),
-    );
+    w.dns
+        .set("app.test", answers(&[[IP_A, IP_B][moves % 2]], 0));
 }
 
 /// One httpd (a single process) that serves all requests while the name moves so often.

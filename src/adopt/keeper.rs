@@ -21,6 +21,8 @@ const SPREAD_LINGER_MS: u64 = 2_000;
 const SWEEP_AFTER_MS: u64 = 50;
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
+/// So long a child of the last epoch leads until the first new child is there.
+const HANDOVER_MS: u64 = 5_000;
 /// After its own monitor failed a child lets others lead first.
 const LEAD_AGAIN_MS: u64 = 1_000;
 
@@ -28,6 +30,8 @@ const LEAD_AGAIN_MS: u64 = 1_000;
 pub fn run(child: &'static Child) {
     guard("keeper", (), || {
         let seat = child.board.join(child.pid, child.epoch);
+        // A leader of the last epoch makes way.
+        futex::wake_all(child.board.generation_word());
         let mut keeper = Keeper::new(child);
         while !child.is_closing() {
             // One failing step must not end the following of DNS for the child's whole life.
@@ -48,6 +52,8 @@ struct Keeper {
     child: &'static Child,
     leader: Option<Leader>,
     lead_after_ms: u64,
+    /// When a newer epoch was first seen; 0 while there is none.
+    outdated_ms: u64,
     generation: u32,
     swept_generation: u32,
     /// When idle sockets are to be looked at; 0 for no need.
@@ -66,6 +72,7 @@ impl Keeper {
             child,
             leader: None,
             lead_after_ms: 0,
+            outdated_ms: 0,
             generation: 0,
             swept_generation: 0,
             sweep_at_ms: 0,
@@ -132,14 +139,36 @@ impl Keeper {
         busy
     }
 
-    /// Leads if nobody does; gives up at once when the child ends or a newer epoch has begun.
+    /// Whether this child may lead: it belongs to the newest epoch and is not about to end.
+    ///
+    /// After a reload it takes up to some seconds until the first new child begins, because MPMs start
+    /// them as old ones end. Until then, for a bounded time, a child of the last epoch leads, so that DNS
+    /// is followed without a gap.
+    fn may_lead(&mut self, now: u64) -> bool {
+        let child = self.child;
+        let newest = child.board.epoch();
+        if child.epoch == newest {
+            return !child.is_stopping() && !hooks::mpm_is_stopping();
+        }
+        if self.outdated_ms == 0 {
+            self.outdated_ms = now;
+        }
+        let waited = now.saturating_sub(self.outdated_ms) > HANDOVER_MS;
+        let mut children = child.board.children();
+        let successor =
+            |(_, pid, epoch): (usize, u32, u64)| epoch == newest && clock::process_exists(pid);
+        !waited && !children.any(successor)
+    }
+
+    /// Leads if nobody does; makes way at once when the child ends or one of a newer epoch is there.
     fn lead(&mut self, now: u64) {
         let child = self.child;
-        let may =
-            !child.is_stopping() && child.board.epoch() == child.epoch && !hooks::mpm_is_stopping();
+        let may = self.may_lead(now);
         if let Some(leader) = self.leader.take() {
             if !may {
                 leader.stop();
+                // The next one need not wait for its tick.
+                futex::wake_all(child.board.generation_word());
             } else if leader.has_ended() {
                 leader.stop();
                 self.lead_after_ms = now + LEAD_AGAIN_MS;

@@ -130,10 +130,17 @@ impl Backend {
         }
     }
 
-    /// The process dies: the port closes, every connection is reset.
+    /// The process dies: the port closes, every connection is reset. Idle ones are gone when this returns.
     pub fn kill(&self) {
         self.mode(Mode::Refuse);
         self.reset_all();
+        // Each connection's thread closes it; one that is not scheduled yet would still answer.
+        for _ in 0..300 {
+            if self.open() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Back after [`Backend::kill`] or any mode.

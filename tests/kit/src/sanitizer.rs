@@ -49,6 +49,11 @@ pub(crate) fn config() -> &'static str {
     }
 }
 
+/// How many times longer a request may take: with a sanitizer its reports are judged, not the speed.
+pub(crate) fn slower() -> u32 {
+    if library().is_some() { 3 } else { 1 }
+}
+
 /// The sanitizer's reports, whole.
 pub(crate) fn reports(root: &Path) -> Vec<String> {
     let files = fs::read_dir(root.join("sanitizer"))
