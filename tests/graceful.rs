@@ -142,6 +142,11 @@ fn during_a_move(w: &mut World, mpm: Mpm) {
     for round in 0..RESTARTS {
         pause(0.5);
         if round % 2 == 1 {
+            // The last move has its time, and some answers after it, even on a slow machine.
+            if let Some((due, _)) = moves.last() {
+                let enough: Instant = *due + Duration::from_millis(1500);
+                std::thread::sleep(enough.saturating_duration_since(Instant::now()));
+            }
             let (ip, name) = if round == 1 { (IP_B, "B") } else { (IP_A, "A") };
             set_app(w, &[ip]);
             moves.push((Instant::now() + Duration::from_secs(2), name));
