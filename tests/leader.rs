@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// What the design promises for kill -9 of the leading child.
+/// Bound for the takeover after kill -9 of the leading child.
 const TAKEOVER: Duration = Duration::from_secs(1);
 /// A second name, asked once in a scenario: a new leader must not ask before the TTL has passed.
 const CALM: &str = "ProxyPass /calm http://calm.test:9000/ live=on";

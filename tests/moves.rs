@@ -275,7 +275,7 @@ fn by_backend(httpd: &Httpd, path: &str) -> Vec<String> {
     records.by_backend().into_keys().collect()
 }
 
-/// The alias of the first situation in the field: balancer 1 answers 200, balancer 2 answers 503.
+/// An alias is switched between two load balancers: balancer 1 answers 200, balancer 2 answers 503.
 #[test]
 fn an_alias_is_switched() {
     scenario(|w: &mut World| {

@@ -133,9 +133,14 @@ fn families(value: &str) -> Result<Families, String> {
     }
 }
 
+/// Units of httpd's times; whatever stands behind their first letters httpd itself would ignore.
+const UNITS: [&str; 6] = ["", "ms", "s", "mi", "min", "h"];
+
 /// A time greater than 0 and up to a year. Empty text, which httpd would read as 0, is refused.
 pub(super) fn positive_time(value: &str, time: ReadTime) -> Option<Duration> {
-    if !value.starts_with(|c: char| c.is_ascii_digit()) {
+    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
+    let known = UNITS.iter().any(|u| u.eq_ignore_ascii_case(unit));
+    if unit.len() == value.len() || !known {
         return None;
     }
     let micros = time(value).filter(|t| (1..=LONGEST).contains(t))?;
@@ -230,6 +235,8 @@ mod tests {
                 "must be any, ipv4 or ipv6; read 'ipv5'",
             ),
             ("livestale", "", "must be forever or a time"),
+            ("livettl", "1sfoo-2s", "read '1sfoo-2s'"),
+            ("livestale", "5stupid", "read '5stupid'"),
             ("livestale", "0", "read '0'"),
             ("livestale", "-3s", "read '-3s'"),
             ("livestale", "99999999999999999999s", "must be forever"),

@@ -12,7 +12,7 @@ pub const IP_B: &str = "127.0.0.3";
 pub const FOLLOW: &str = "ProxyPass / http://app.test:9000/ live=on";
 /// No request of a steady state takes longer, even on a busy machine.
 pub const QUICK: Duration = Duration::from_millis(900);
-/// What the issue allows after the TTL.
+/// After the TTL every child must have moved within this.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Backends A and B on port 9000 of [`IP_A`] and [`IP_B`].
