@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
-use live_kit::{Backend, Mpm, Request, World, all_at_once, scenario};
-use std::time::Duration;
+use live_kit::{Backend, Mpm, Request, World, all_at_once, answers, scenario};
+use std::time::{Duration, Instant};
 
 const IP_C: &str = "127.0.0.4";
 const ALL: [&str; 3] = [IP_A, IP_B, IP_C];
@@ -153,5 +153,60 @@ fn off_keeps_the_order() {
         first.mode(live_kit::Mode::Refuse);
         assert_ne!(httpd.get("/").backend, first.name());
         first.revive();
+    });
+}
+
+/// One of three addresses is gone: httpd dials it first only now and then, and the others stay even.
+#[test]
+fn a_dead_address_goes_behind() {
+    scenario(|w: &mut World| {
+        let backends = three();
+        set_app(w, &ALL);
+        let text = format!("{FOLLOW} connectiontimeout=1 retry=0\n{FRESH}");
+        let httpd = start_following(w.httpd().live(&text));
+        w.vanish(IP_B);
+        let load = httpd.load().clients(8).per_connection(1).pause(STEADY);
+        let began = Instant::now();
+        let records = load.run(Duration::from_secs(12));
+        assert!(records.failed().is_empty(), "{:?}", records.failed()[0]);
+        // While it is the head, all users of a child meet it; that happens ever more seldom.
+        let records = records.since(began + Duration::from_secs(6));
+        let slow = |r: &&live_kit::Record| r.took > Duration::from_millis(900);
+        let (all, slow) = (records.len(), records.0.iter().filter(slow).count());
+        let counts = accepted(&backends);
+        println!("figure: {slow} of {all} requests dialled the dead address first, {counts:?}");
+        assert!(
+            slow * 10 < all,
+            "{slow} of {all} dialled the dead address first"
+        );
+        let (a, c) = (counts[0] as f64, counts[2] as f64);
+        assert!(
+            (a / (a + c) - 0.5).abs() < 0.08,
+            "the living share evenly: {counts:?}"
+        );
+    });
+}
+
+/// A name with an IPv6 address that this machine has no route to: the IPv4 addresses share evenly.
+#[test]
+fn an_unreachable_family_does_not_disturb() {
+    scenario(|w: &mut World| {
+        let backends = three();
+        let mut set = answers(&ALL, 1);
+        set.aaaa = vec!["2001:db8::1".parse().expect("an address")];
+        w.dns.set("app.test", set);
+        let httpd = start_following(w.httpd().live(&format!("{FOLLOW}\n{FRESH}")));
+        let load = httpd.load().clients(8).per_connection(1).pause(STEADY);
+        let records = load.run(Duration::from_secs(5));
+        records.assert_clean(QUICK);
+        let counts = accepted(&backends);
+        let all: usize = counts.iter().sum();
+        let share = |n: &usize| *n as f64 * 100.0 / all as f64;
+        let shares: Vec<f64> = counts.iter().map(share).collect();
+        println!("figure: {all} connections, {shares:.1?} %");
+        assert!(
+            shares.iter().all(|s| (s - 100.0 / 3.0).abs() <= 5.0),
+            "{shares:.1?} %"
+        );
     });
 }

@@ -157,6 +157,12 @@ impl Child {
         self.attempts.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Has the keepers of all children look around.
+    pub fn nudge(&self) {
+        self.board.bump_generation();
+        futex::wake_all(self.board.generation_word());
+    }
+
     /// The child is about to end (gracefully or not): it must not lead any more.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -185,8 +191,9 @@ impl Child {
             if !self.keeper_runs.load(Ordering::Acquire) {
                 return;
             }
-            // Repeated: the keeper may have been between its look at the flag and its sleep.
-            if step % 10 == 0 {
+            // Repeated: the keeper may have been between its look at the flag and its sleep. Seldom: it
+            // wakes the keepers of all children.
+            if step % 100 == 0 {
                 futex::wake_all(self.board.generation_word());
             }
             thread::pause_us(STOP_STEP_US);

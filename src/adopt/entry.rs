@@ -12,7 +12,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::spread;
+use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
 
 /// A live worker of this child.
@@ -34,10 +34,12 @@ struct State {
     /// The published set, in the record's order.
     set: Vec<Addr>,
     ours: Option<Published>,
-    /// Connections opened to each of `set`, settled.
+    /// The order of `set`.
+    spread: Spread,
+    /// Connections opened to each of `set` since the last rotation.
     opened: Vec<u32>,
-    /// Order in which `set` was last published.
-    order: Vec<usize>,
+    /// Attempts since then that showed no connection (fcgi, ajp; nothing could be opened).
+    unseen: u32,
 }
 
 /// Outcome of bringing an entry up to date.
@@ -110,45 +112,33 @@ impl Entry {
                 if state.set == addrs && !self.is_foreign() {
                     return Progress::Same;
                 }
-                let opened = if state.set == addrs {
-                    std::mem::take(&mut state.opened)
+                let spread = if state.set == addrs {
+                    state.spread.clone()
                 } else {
-                    vec![0; addrs.len()]
+                    Spread::new(addrs.len(), offset)
                 };
-                let order = self.order(&opened, offset);
-                self.publish(state, addrs, opened, order)
+                self.publish(state, addrs, spread)
             }
         }
     }
 
-    fn order(&self, opened: &[u32], offset: u64) -> Vec<usize> {
-        if self.planned.settings.spread {
-            spread::order(opened, offset)
-        } else {
-            (0..opened.len()).collect()
-        }
-    }
-
-    fn publish(
-        &self,
-        state: &mut State,
-        set: Vec<Addr>,
-        opened: Vec<u32>,
-        order: Vec<usize>,
-    ) -> Progress {
-        let list: Vec<Addr> = order.iter().map(|i| set[*i]).collect();
+    fn publish(&self, state: &mut State, set: Vec<Addr>, spread: Spread) -> Progress {
         let p = &self.planned;
+        let list: Vec<Addr> = if p.settings.spread {
+            spread.order().iter().map(|i| set[*i]).collect()
+        } else {
+            set.clone()
+        };
         match address::publish(p.worker, &p.host, p.port, &list, &mut state.ours) {
             Ok(()) => {
                 let key = state.ours.as_ref().map_or(0, Published::key);
                 self.published.store(key, Ordering::Release);
-                (state.set, state.opened, state.order) = (set, opened, order);
+                state.opened = vec![0; set.len()];
+                state.unseen = 0;
+                (state.set, state.spread) = (set, spread);
                 Progress::Adopted
             }
-            Err(PublishError::Busy) => {
-                state.opened = opened;
-                Progress::Busy
-            }
+            Err(PublishError::Busy) => Progress::Busy,
             Err(PublishError::Refused) => {
                 log!(
                     Level::Error,
@@ -161,29 +151,32 @@ impl Entry {
         }
     }
 
-    /// Counts connections opened to `addr` (for `livespread`).
-    pub fn opened(&self, addr: &Addr) {
+    /// Counts a connection opened to `addr`, or an attempt that showed none (for `livespread`).
+    pub fn opened(&self, addr: Option<&Addr>) {
         let mut state = self.state.lock();
-        if let Some(at) = state.set.iter().position(|a| a == addr)
-            && let Some(count) = state.opened.get_mut(at)
-        {
-            *count = count.saturating_add(1);
+        let at = addr.and_then(|addr| state.set.iter().position(|a| a == addr));
+        match at.and_then(|at| state.opened.get_mut(at)) {
+            Some(count) => *count = count.saturating_add(1),
+            None if addr.is_none() => state.unseen = state.unseen.saturating_add(1),
+            None => {}
         }
     }
 
-    /// Lists the least used address first; pooled connections stay. Keeper only.
-    pub fn rotate(&self, offset: u64) -> Progress {
+    /// Lists the address first whose turn it is; pooled connections stay. Keeper only.
+    pub fn rotate(&self) -> Progress {
         let mut state = self.state.lock();
         if !self.planned.settings.spread || state.set.len() < 2 || self.is_foreign() {
             return Progress::Same;
         }
-        spread::settle(&mut state.opened);
-        let order = self.order(&state.opened, offset);
-        if order.first() == state.order.first() {
+        let mut spread = state.spread.clone();
+        if !spread.count(&state.opened, state.unseen, clock::now_ms()) {
+            state.spread = spread;
+            state.opened.fill(0);
+            state.unseen = 0;
             return Progress::Same;
         }
-        let (set, opened) = (state.set.clone(), std::mem::take(&mut state.opened));
-        self.publish(&mut state, set, opened, order)
+        let set = state.set.clone();
+        self.publish(&mut state, set, spread)
     }
 
     /// Whether connections to `addr` may be kept: it is in the published set, or nothing was published.
@@ -212,24 +205,20 @@ impl Entry {
         now == Usable::Expired
     }
 
-    /// Takes the worker out (HC_FAIL) or back. mod_proxy_hcheck's workers are left alone.
-    pub fn set_down(&self, down: bool) {
+    /// Takes the worker out (HC_FAIL) or back; `why` is for the log. mod_proxy_hcheck's workers are left
+    /// alone. A plain worker has a status in each child: only one of them is `loud`.
+    pub fn set_down(&self, down: bool, why: &str, loud: bool) {
         let worker = self.planned.worker;
         if worker.is_hchecked() || !worker.set_failed(down) {
             return;
         }
-        let (label, host) = (&self.planned.label, &self.planned.host);
-        if down {
-            log!(
-                Level::Warn,
-                "worker {label}: up -> down (livestale: DNS has given no usable answer for {host} \
-                 for longer than that)"
-            );
+        let (from, to, level) = if down {
+            ("up", "down", Level::Warn)
         } else {
-            log!(
-                Level::Notice,
-                "worker {label}: down -> up (addresses of {host} are usable)"
-            );
-        }
+            ("down", "up", Level::Notice)
+        };
+        let (label, host) = (&self.planned.label, &self.planned.host);
+        let level = if loud { level } else { Level::Debug };
+        log!(level, "worker {label}: {from} -> {to} ({host}: {why})");
     }
 }

@@ -21,6 +21,8 @@ const SPREAD_LINGER_MS: u64 = 2_000;
 const SWEEP_AFTER_MS: u64 = 50;
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
+/// It must still be silent after this.
+const LATE_AGAIN_MS: u64 = 300;
 /// So long a child of the last epoch leads until the first new child is there.
 const HANDOVER_MS: u64 = 5_000;
 /// After its own monitor failed a child lets others lead first.
@@ -30,8 +32,11 @@ const LEAD_AGAIN_MS: u64 = 1_000;
 pub fn run(child: &'static Child) {
     guard("keeper", (), || {
         let seat = child.board.join(child.pid, child.epoch);
-        // A leader of the last epoch makes way.
-        futex::wake_all(child.board.generation_word());
+        let others = |(_, pid, epoch): (_, u32, u64)| epoch == child.epoch && pid != child.pid;
+        if !child.board.children().any(others) {
+            // The first child of its epoch: a leader of the last one makes way.
+            child.nudge();
+        }
         let mut keeper = Keeper::new(child);
         while !child.is_closing() {
             // One failing step must not end the following of DNS for the child's whole life.
@@ -40,6 +45,7 @@ pub fn run(child: &'static Child) {
         }
         if let Some(leader) = keeper.leader.take() {
             leader.stop();
+            child.nudge();
         }
         if let Some(seat) = seat {
             seat.leave();
@@ -63,6 +69,8 @@ struct Keeper {
     /// A worker may have to go down or come back because of `livestale`.
     has_stale: bool,
     heartbeat_lost: bool,
+    /// Since when the heartbeat is late; 0 while it is not.
+    late_since_ms: u64,
 }
 
 impl Keeper {
@@ -80,6 +88,7 @@ impl Keeper {
             opened_ms: 0,
             has_stale: child.entries.iter().any(stale),
             heartbeat_lost: false,
+            late_since_ms: 0,
         }
     }
 
@@ -102,8 +111,23 @@ impl Keeper {
         }
     }
 
+    /// Sleeps until the board moves on, this child begins to end, or `pause` is over. What wakes other
+    /// children's keepers (the word is the machine's) costs this one no step.
     fn sleep(&self, pause: Duration) {
-        futex::wait(self.child.board.generation_word(), self.generation, pause);
+        let (child, stopping) = (self.child, self.child.is_stopping());
+        let until = clock::now_ms() + pause.as_millis() as u64;
+        loop {
+            let left = until.saturating_sub(clock::now_ms());
+            let word = child.board.generation_word();
+            futex::wait(word, self.generation, Duration::from_millis(left));
+            if child.board.generation() != self.generation
+                || child.is_closing()
+                || child.is_stopping() != stopping
+                || clock::now_ms() >= until
+            {
+                return;
+            }
+        }
     }
 
     /// Children of a machine must not all wake at the same instant.
@@ -168,7 +192,7 @@ impl Keeper {
             if !may {
                 leader.stop();
                 // The next one need not wait for its tick.
-                futex::wake_all(child.board.generation_word());
+                child.nudge();
             } else if leader.has_ended() {
                 leader.stop();
                 self.lead_after_ms = now + LEAD_AGAIN_MS;
@@ -181,10 +205,7 @@ impl Keeper {
         {
             let plan = &child.monitor;
             match Leader::start(lock, child.board, plan, child.pid, child.epoch) {
-                Ok(leader) => {
-                    self.leader = Some(leader);
-                    self.clear_leftovers();
-                }
+                Ok(leader) => self.leader = Some(leader),
                 Err(e) => {
                     log!(Level::Error, "cannot start the monitor: {e}");
                     self.lead_after_ms = now + LEAD_AGAIN_MS;
@@ -193,38 +214,50 @@ impl Keeper {
         }
     }
 
-    /// BalancerPersist may have stored a member's HC_FAIL of ours that nothing asks for any more.
-    fn clear_leftovers(&self) {
-        let entries = self.child.entries.iter();
-        for entry in entries.filter(|e| e.planned.member && e.planned.settings.stale.is_none()) {
-            entry.set_down(false);
-        }
-    }
-
     fn watch_heartbeat(&mut self, now: u64) {
         let leader = self.child.board.leader();
         let beat = leader.heartbeat_ms;
         // A leader that was itself stopped for a while (SIGSTOP) says nothing about itself.
-        let lost =
+        let late =
             self.leader.is_none() && beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
+        // After the whole machine stood still, the leader gets the time to speak first.
+        self.late_since_ms = match (late, self.late_since_ms) {
+            (false, _) => 0,
+            (true, 0) => now,
+            (true, since) => since,
+        };
+        let lost = late && now.saturating_sub(self.late_since_ms) >= LATE_AGAIN_MS;
         // When the server ends, nobody leads any more.
         if lost == self.heartbeat_lost || self.child.is_stopping() || hooks::mpm_is_stopping() {
             return;
         }
         self.heartbeat_lost = lost;
+        if !self.speaks_for_others(leader.pid) {
+            return;
+        }
+        let who = match leader.pid {
+            0 => "no child leads and the last leader".into(),
+            pid => format!("the leading child (pid {pid})"),
+        };
         if lost {
             log!(
                 Level::Warn,
-                "the leading child (pid {}) has been silent for more than 3 s: addresses stay as they are",
-                leader.pid
+                "{who} has been silent for more than 3 s: addresses stay as they are"
             );
         } else {
-            log!(
-                Level::Notice,
-                "the leading child (pid {}) is heard again",
-                leader.pid
-            );
+            log!(Level::Notice, "{who} is heard again");
         }
+    }
+
+    /// One line is enough for all children: the one with the lowest process id writes it.
+    fn speaks_for_others(&self, leader: u32) -> bool {
+        let child = self.child;
+        let seats = child.board.children();
+        let lowest = seats
+            .filter(|(_, pid, epoch)| *epoch == child.epoch && *pid != leader)
+            .map(|(_, pid, _)| pid)
+            .min();
+        lowest.is_none_or(|pid| pid >= child.pid)
     }
 
     /// `livestale`: plain workers have a status per child, members one for all (the leader's task).
@@ -236,9 +269,17 @@ impl Keeper {
             if entry.planned.settings.stale.is_none() || self.child.is_closing() {
                 continue;
             }
-            let down = entry.is_expired() && !self.heartbeat_lost;
-            if !entry.planned.member || self.leader.is_some() || self.heartbeat_lost {
-                entry.set_down(down);
+            let member = entry.planned.member;
+            if self.heartbeat_lost {
+                let loud = member || self.speaks_for_others(self.child.board.leader().pid);
+                entry.set_down(false, "no child leads, livestale is suspended", loud);
+            } else if entry.is_expired() {
+                if !member || self.leader.is_some() {
+                    let why = "livestale: DNS has given no usable answer for longer than that";
+                    entry.set_down(true, why, self.leader.is_some());
+                }
+            } else if !member || self.leader.is_some() {
+                entry.set_down(false, "DNS answers", self.leader.is_some());
             }
         }
     }
@@ -256,13 +297,13 @@ impl Keeper {
         (self.rotated_ms, self.opened_ms) = (now, now);
         let mut touched: Vec<u32> = opened.iter().map(|(at, _)| *at).collect();
         for (at, addr) in &opened {
-            child.entries[*at as usize].opened(addr);
+            child.entries[*at as usize].opened(addr.as_ref());
         }
         touched.sort_unstable();
         touched.dedup();
         for at in touched {
             if !child.is_closing() {
-                child.entries[at as usize].rotate(child.offset);
+                child.entries[at as usize].rotate();
             }
         }
         true

@@ -160,6 +160,18 @@ impl Life {
     }
 }
 
+/// Takes back the HC_FAIL that BalancerPersist may have stored of us: without mod_proxy_hcheck's
+/// `hcmethod` nobody else sets it. The leader marks again what is still out.
+pub fn clear_leftovers(main: Server) {
+    for server in main.chain() {
+        server.workers(|worker, balancer| {
+            if balancer.is_some() && !worker.is_hchecked() {
+                worker.set_failed(false);
+            }
+        });
+    }
+}
+
 /// The names of all live workers, each once.
 struct Names {
     tasks: Vec<NameTask>,

@@ -103,12 +103,20 @@ impl Conn {
 #[derive(Default, Debug)]
 struct Inner {
     conns: Vec<Arc<Conn>>,
-    opened: Vec<(u32, Addr)>,
+    opened: Vec<(u32, Option<Addr>)>,
 }
 
 /// All connections of one child.
 #[derive(Default, Debug)]
 pub struct Registry(Mutex<Inner>);
+
+impl Inner {
+    fn note_opened(&mut self, entry: u32, addr: Option<Addr>) {
+        if self.opened.len() < OPENED_MAX {
+            self.opened.push((entry, addr));
+        }
+    }
+}
 
 /// What a sweep found.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -122,10 +130,14 @@ pub struct Swept {
 impl Registry {
     pub fn add(&self, conn: Arc<Conn>) {
         let mut inner = self.0.lock();
-        if inner.opened.len() < OPENED_MAX {
-            inner.opened.push((conn.entry, conn.peer));
-        }
+        inner.note_opened(conn.entry, Some(conn.peer));
         inner.conns.push(conn);
+    }
+
+    /// An attempt at this entry has ended without any connection of the registry: the handler makes no
+    /// connection records (fcgi, ajp, scgi), or nothing could be opened.
+    pub fn unseen(&self, entry: u32) {
+        self.0.lock().note_opened(entry, None);
     }
 
     /// Must run before the descriptor is closed.
@@ -137,8 +149,8 @@ impl Registry {
         }
     }
 
-    /// Connections opened since the last call: (entry, address).
-    pub fn take_opened(&self) -> Vec<(u32, Addr)> {
+    /// Connections opened since the last call: entry, and address if it was seen.
+    pub fn take_opened(&self) -> Vec<(u32, Option<Addr>)> {
         std::mem::take(&mut self.0.lock().opened)
     }
 

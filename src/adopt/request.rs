@@ -10,8 +10,8 @@ use super::child::Child;
 use super::registry::{Conn, Ended, NO_ATTEMPT};
 use crate::ffi::proxy::Worker;
 
-/// Connections that one attempt is expected to touch at most; further ones are marked, not tracked.
-const TRACKED: usize = 4;
+/// Connections that one attempt is expected to touch at most; more cost an allocation.
+const TRACKED: usize = 2;
 
 struct Attempt {
     request: usize,
@@ -19,6 +19,7 @@ struct Attempt {
     entry: Option<u32>,
     id: u64,
     touched: [Option<Arc<Conn>>; TRACKED],
+    more: Vec<Arc<Conn>>,
 }
 
 thread_local! {
@@ -70,6 +71,7 @@ pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Ent
                 entry,
                 id: child.next_attempt(),
                 touched: [const { None }; TRACKED],
+                more: Vec::new(),
             });
             top_changed(&stack);
             Enter::Run
@@ -79,14 +81,17 @@ pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Ent
 
 /// The attempt of [`Enter::Run`] is over: its connections are idle again, unless the handler goes on
 /// elsewhere (`suspended`); then they stay in use for good.
-pub fn leave(request: usize, suspended: bool) {
+pub fn leave(child: &Child, request: usize, suspended: bool) {
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         if stack.last().is_some_and(|a| a.request == request)
             && let Some(attempt) = stack.pop()
         {
             top_changed(&stack);
-            let touched = attempt.touched.into_iter().flatten();
+            if let (Some(entry), None) = (attempt.entry, &attempt.touched[0]) {
+                child.registry.unseen(entry);
+            }
+            let touched = attempt.touched.into_iter().flatten().chain(attempt.more);
             for conn in touched.filter(|_| !suspended) {
                 conn.rest(attempt.id);
             }
@@ -113,11 +118,12 @@ pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<(), Ended> {
     if conn.touch(id)? || opened {
         let _ = STACK.try_with(|stack| {
             let mut stack = stack.borrow_mut();
-            let free = stack
-                .last_mut()
-                .and_then(|a| a.touched.iter_mut().find(|slot| slot.is_none()));
-            if let (Some(slot), Some(_)) = (free, id) {
-                *slot = Some(conn.clone());
+            let Some(attempt) = stack.last_mut().filter(|_| id.is_some()) else {
+                return;
+            };
+            match attempt.touched.iter_mut().find(|slot| slot.is_none()) {
+                Some(slot) => *slot = Some(conn.clone()),
+                None => attempt.more.push(conn.clone()),
             }
         });
     }

@@ -162,7 +162,10 @@ unsafe fn fill(
     let mut tail: *mut sys::apr_sockaddr_t = ptr::null_mut();
     for addr in addrs {
         // SAFETY: as above.
-        let one = unsafe { sockaddr(pool, addr, port) }?;
+        let Some(one) = (unsafe { sockaddr(pool, addr, port) }) else {
+            // One that apr does not take (a scope that is gone) must not cost the others.
+            continue;
+        };
         // SAFETY: `one` was just made; `tail` is the one before it in the same pool.
         unsafe {
             (*one).hostname = hostname.cast_mut();

@@ -99,9 +99,12 @@ unsafe extern "C" fn input_filter(
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
     // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
-    let (conn, next) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
+    let (conn, next) = unsafe { ((*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
+    // SAFETY: as above; the reference ends before `begin_use`.
+    let known = unsafe { (*conn).is_used_by(request::number()) };
     // Runs for each line of an answer: the ordinary case is two loads.
-    if !conn.is_used_by(request::number()) && begin_use(conn).is_err() {
+    // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
+    if !known && unsafe { begin_use(conn) }.is_err() {
         return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
@@ -109,11 +112,14 @@ unsafe extern "C" fn input_filter(
 }
 
 /// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
+///
+/// # Safety
+/// `conn` came from Arc::into_raw and somebody holds that reference during the call.
 #[cold]
-fn begin_use(conn: &Conn) -> Result<(), Ended> {
+unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
     guard("the input filter", Ok(()), || {
-        // SAFETY: `conn` is inside the Arc of `attach`; the count is raised for the Arc made here and
-        // lowered when that drops.
+        // SAFETY: by the caller's promise; the count is raised for the Arc made here and lowered when
+        // that drops.
         let conn = unsafe {
             Arc::increment_strong_count(conn);
             Arc::from_raw(conn)

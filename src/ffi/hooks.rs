@@ -55,6 +55,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
             BALANCER.0.as_ptr(),
             first,
         );
+        sys::ap_hook_post_config(Some(post_config_late), BALANCER.0.as_ptr(), none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
@@ -109,6 +110,19 @@ unsafe extern "C" fn post_config(
                 FAILED
             }
         }
+    })
+}
+
+/// After mod_proxy_balancer's: members have their shared parts, possibly restored by BalancerPersist.
+unsafe extern "C" fn post_config_late(
+    _pconf: *mut sys::apr_pool_t,
+    _plog: *mut sys::apr_pool_t,
+    _ptemp: *mut sys::apr_pool_t,
+    main: *mut sys::server_rec,
+) -> c_int {
+    guard("post_config", OK, || {
+        plan::clear_leftovers(Server::new(main));
+        OK
     })
 }
 
@@ -189,7 +203,7 @@ unsafe extern "C" fn scheme_handler(
     let status =
         unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
     guard("the request's end", (), || {
-        request::leave(r as usize, status == sys::SUSPENDED)
+        request::leave(child, r as usize, status == sys::SUSPENDED)
     });
     status
 }

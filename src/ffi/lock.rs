@@ -57,13 +57,96 @@ impl Drop for LeaderLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ffi::guard::caught;
+
+    /// Whether another process, which has inherited the file, gets the lock.
+    fn free_for_others(file: &'static LockFile) -> bool {
+        // SAFETY: the child calls nothing but fcntl and _exit, which are allowed after a fork.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "{}", io::Error::last_os_error());
+        if child == 0 {
+            let got = file.set(libc::F_WRLCK as libc::c_short);
+            // SAFETY: ends the child at once, without the exit handlers of the test program.
+            unsafe { libc::_exit(if got { 10 } else { 11 }) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is valid; the child is this function's own.
+        let ended = unsafe { libc::waitpid(child, &mut status, 0) };
+        assert!(ended == child && libc::WIFEXITED(status), "{status}");
+        match libc::WEXITSTATUS(status) {
+            10 => true,
+            11 => false,
+            other => panic!("the other process ended with {other}"),
+        }
+    }
+
+    fn file() -> &'static LockFile {
+        Box::leak(Box::new(LockFile::new().expect("a file")))
+    }
 
     #[test]
-    fn the_lock_can_be_taken_again_after_drop() {
-        let file: &'static LockFile = Box::leak(Box::new(LockFile::new().unwrap()));
+    fn other_processes_wait_until_the_drop() {
+        let file = file();
+        assert!(free_for_others(file));
+        // The other process had it: its end gave it back.
         let held = file.try_lock();
-        assert!(held.is_some());
+        assert!(held.is_some() && !free_for_others(file));
         drop(held);
-        assert!(file.try_lock().is_some());
+        assert!(free_for_others(file));
+    }
+
+    #[test]
+    fn a_panic_of_the_leader_gives_it_back() {
+        let file = file();
+        let lock = file.try_lock().expect("the lock");
+        let mut held = false;
+        let led = || {
+            let _lock = lock;
+            held = !free_for_others(file);
+            panic!("the monitor fails");
+        };
+        let mut told = 0;
+        caught("monitor", (), led, |_| told += 1);
+        assert!(held && told == 1);
+        assert!(free_for_others(file));
+    }
+
+    #[test]
+    fn another_process_has_it_until_it_is_killed() {
+        let file = file();
+        let mut ends = [0; 2];
+        // SAFETY: room for the two descriptors.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        // SAFETY: the child calls only async-signal-safe functions.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "{}", io::Error::last_os_error());
+        if child == 0 {
+            // SAFETY: as above; it holds the lock until it is killed.
+            unsafe {
+                let got = file.set(libc::F_WRLCK as libc::c_short);
+                libc::write(ends[1], (&raw const got).cast(), 1);
+                loop {
+                    libc::pause();
+                }
+            }
+        }
+        let mut got = 0_u8;
+        // SAFETY: room for one byte. Without our own writing end the read ends with the child at the latest.
+        unsafe {
+            libc::close(ends[1]);
+            libc::read(ends[0], (&raw mut got).cast(), 1);
+        }
+        let refused = file.try_lock().is_none();
+        // SAFETY: the child is this test's own and not waited for yet.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+            libc::close(ends[0]);
+        }
+        assert!(got == 1 && refused);
+        assert!(
+            file.try_lock().is_some(),
+            "the kernel took it from the dead"
+        );
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::resolver::{FilesChanged, Resolver, ResolverConfig, failed};
-use crate::board::{Board, Counter, NameId, Tag};
+use crate::board::{Board, Counter, NameId, Tag, WriteError};
 use crate::board::{NameRecord, Source};
 use crate::logic::addr::Families;
 use crate::logic::answer::{Failure, Lookup, Outcome};
@@ -29,6 +29,8 @@ const CROWDED_MS: u64 = 1_000;
 const MIN_PAUSE_MS: u64 = 50;
 /// Milliseconds between two signs of life.
 const HEARTBEAT_MS: u64 = 250;
+/// Milliseconds to the next try after somebody else wrote to a name's slot.
+const OVERTAKEN_MS: u64 = 1_000;
 /// Milliseconds between two looks at the system's files.
 const FILES_MS: u64 = 1_000;
 
@@ -299,11 +301,14 @@ impl<'a, E: Surroundings> Work<'a, E> {
             }
             return;
         }
-        if let Err(error) = self.board.write(name.task.id, name.task.tag, &step.record) {
-            // The slot is another name's now: this leader is of an old configuration.
-            let line = format!("name {text}: not followed any more: {error:?}");
-            self.env.log(Level::Debug, &line);
-            return;
+        match self.board.write(name.task.id, name.task.tag, &step.record) {
+            Ok(_) => {}
+            Err(WriteError::Overtaken) => return self.enqueue(index, now + OVERTAKEN_MS),
+            Err(error) => {
+                // The slot is another name's now: this leader is of an old configuration.
+                let line = format!("name {text}: not followed any more: {error}");
+                return self.env.log(Level::Debug, &line);
+            }
         }
         if step.wake {
             self.board.bump_generation();
