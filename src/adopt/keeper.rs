@@ -71,6 +71,8 @@ struct Keeper {
     heartbeat_lost: bool,
     /// Since when the heartbeat is late; 0 while it is not.
     late_since_ms: u64,
+    /// While the heartbeat was lost this child wrote for all which workers came back.
+    spoke: bool,
 }
 
 impl Keeper {
@@ -89,6 +91,7 @@ impl Keeper {
             has_stale: child.entries.iter().any(stale),
             heartbeat_lost: false,
             late_since_ms: 0,
+            spoke: false,
         }
     }
 
@@ -261,25 +264,33 @@ impl Keeper {
     }
 
     /// `livestale`: plain workers have a status per child, members one for all (the leader's task).
-    fn expire(&self) {
+    fn expire(&mut self) {
         if !self.has_stale {
             return;
         }
+        let leads = self.leader.is_some();
+        let speaks = if self.heartbeat_lost {
+            self.speaks_for_others(self.child.board.leader().pid)
+        } else {
+            // Who wrote that a worker came back also writes that it goes down again: the leader's is down.
+            leads || self.spoke
+        };
+        self.spoke = self.heartbeat_lost && speaks;
         for entry in &self.child.entries {
             if entry.planned.settings.stale.is_none() || self.child.is_closing() {
                 continue;
             }
             let member = entry.planned.member;
             if self.heartbeat_lost {
-                let loud = member || self.speaks_for_others(self.child.board.leader().pid);
-                entry.set_down(false, "no child leads, livestale is suspended", loud);
+                let why = "no child leads, livestale is suspended";
+                entry.set_down(false, why, member || speaks);
             } else if entry.is_expired() {
-                if !member || self.leader.is_some() {
+                if !member || leads {
                     let why = "livestale: DNS has given no usable answer for longer than that";
-                    entry.set_down(true, why, self.leader.is_some());
+                    entry.set_down(true, why, speaks);
                 }
-            } else if !member || self.leader.is_some() {
-                entry.set_down(false, "DNS answers", self.leader.is_some());
+            } else if !member || leads {
+                entry.set_down(false, "DNS answers", leads);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::params::{Mode, ReadTime, positive_time};
-use crate::monitor::resolver::{ResolverConfig, Servers};
+use super::resolver::{ResolverConfig, Servers};
 
 /// Values of `ProxyLive` by server and, inside, by balancer ("" for the server itself).
 #[derive(Default, Debug)]

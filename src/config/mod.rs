@@ -5,14 +5,15 @@
 
 pub mod directives;
 pub mod params;
+pub mod resolver;
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::monitor::resolver::ResolverConfig;
 use directives::Defaults;
 use params::{Mode, Params, Settings};
+use resolver::ResolverConfig;
 
 /// Everything read in one pass over the configuration.
 #[derive(Default, Debug)]

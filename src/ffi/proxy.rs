@@ -44,12 +44,6 @@ impl Server {
         })
     }
 
-    /// `ServerName`, for messages.
-    pub fn name(self) -> String {
-        // SAFETY: a live server_rec; its host name is NULL or a C string in pconf.
-        unsafe { text((*self.0).server_hostname) }
-    }
-
     fn conf(self) -> Option<&'static sys::proxy_server_conf> {
         // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server.
         unsafe { sys::live_proxy_conf(self.0).as_ref() }

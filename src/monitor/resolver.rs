@@ -15,6 +15,7 @@ use hickory_resolver::proto::rr::Name;
 use self::dns::Dns;
 use super::files::{Watched, host_name, interface_index};
 use crate::board::Source;
+use crate::config::resolver::{ResolverConfig, Servers};
 use crate::logic::addr::{Addr, Families, Family};
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::hosts::{Hosts, loopback};
@@ -28,26 +29,6 @@ pub mod test_server;
 
 /// Gets the first part of a look-up; see [`View::lookup_in_parts`].
 pub type Early<'a> = &'a (dyn Fn(Lookup) + Send + Sync);
-
-/// Which name servers to ask.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Servers {
-    /// Those of resolv.conf, with its search list, and the hosts file before them.
-    #[default]
-    System,
-    /// These, for names as they are; neither search list nor hosts file.
-    Explicit(Vec<SocketAddr>),
-}
-
-/// The value of `ProxyLiveResolver`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ResolverConfig {
-    pub servers: Servers,
-    /// For one try; by default that of resolv.conf, or 2 s.
-    pub timeout: Option<Duration>,
-    /// Tries of each server; by default those of resolv.conf, or 2.
-    pub attempts: Option<u32>,
-}
 
 /// The system's files that say how names are resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]

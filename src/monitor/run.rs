@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::resolver::{FilesChanged, Resolver, ResolverConfig, failed};
+use super::resolver::{FilesChanged, Resolver, failed};
 use crate::board::{Board, Counter, NameId, Tag, WriteError};
 use crate::board::{NameRecord, Source};
+use crate::config::resolver::ResolverConfig;
 use crate::logic::addr::Families;
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::name::{self, Bounds, Questions};

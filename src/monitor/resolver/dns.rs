@@ -9,8 +9,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::Name;
 
 use super::server::Server;
-use super::{ResolverConfig, Servers};
 use crate::board::Source;
+use crate::config::resolver::{ResolverConfig, Servers};
 use crate::logic::addr::{Families, Family};
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::resolvconf::ResolvConf;

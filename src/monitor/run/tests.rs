@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use hickory_resolver::proto::op::ResponseCode;
 
+use super::super::resolver::SystemFiles;
 use super::super::resolver::test_server::{Asked, DnsServer, Reply, ips};
-use super::super::resolver::{Servers, SystemFiles};
 use super::*;
+use crate::config::resolver::Servers;
 
 mod failures;
 
