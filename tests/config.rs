@@ -20,6 +20,12 @@ const WRONG: &[(&str, &[&str])] = &[
         "livettl=1s-99999999999999999999s",
         &["livettl must be", "366 days"],
     ),
+    ("livettl=50ms-1s", &["from 100ms", "read '50ms-1s'"]),
+    ("livettl=1s--5s", &["livettl must be", "read '1s--5s'"]),
+    (
+        "livettl=1sfoo-2sbar",
+        &["livettl must be", "read '1sfoo-2sbar'"],
+    ),
     (
         "livettl=1s-1fortnight",
         &["livettl must be", "read '1s-1fortnight'"],
@@ -31,6 +37,10 @@ const WRONG: &[(&str, &[&str])] = &[
     (
         "livefamily=ipv5",
         &["livefamily must be any, ipv4 or ipv6", "read 'ipv5'"],
+    ),
+    (
+        "livefamily=-1",
+        &["livefamily must be any, ipv4 or ipv6", "read '-1'"],
     ),
     (
         "livestale=",
@@ -52,10 +62,22 @@ const WRONG: &[(&str, &[&str])] = &[
         "livestale=soon",
         &["livestale must be forever or a time", "read 'soon'"],
     ),
+    (
+        "livestale=5stupid",
+        &["livestale must be forever or a time", "read '5stupid'"],
+    ),
     ("livespread=", &["livespread must be on or off", "read ''"]),
     (
         "livespread=2",
         &["livespread must be on or off", "read '2'"],
+    ),
+    (
+        "livespread=maybe",
+        &["livespread must be on or off", "read 'maybe'"],
+    ),
+    (
+        "livespread=-1",
+        &["livespread must be on or off", "read '-1'"],
     ),
 ];
 
@@ -80,7 +102,14 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
     ("ProxyLive", &["ProxyLive"]),
     ("ProxyLive perhaps", &["ProxyLive", "on or off", "perhaps"]),
     ("ProxyLive observe", &["ProxyLive", "not supported yet"]),
-    ("ProxyLive on template", &["ProxyLive"]),
+    (
+        "ProxyLive on template",
+        &[
+            "ProxyLive",
+            "templates are not supported yet",
+            "read 'template'",
+        ],
+    ),
     (
         "ProxyLiveTemplate x liveprobe=http",
         &["ProxyLiveTemplate is not supported yet"],
@@ -89,12 +118,18 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
         "ProxyLiveDrainFile /x",
         &["ProxyLiveDrainFile is not supported yet"],
     ),
-    ("<Location /x>\nProxyLive on\n</Location>", &["ProxyLive"]),
+    (
+        "<Location /x>\nProxyLive on\n</Location>",
+        &["ProxyLive", "not in other sections"],
+    ),
     (
         "<Proxy http://x.test/>\nProxyLive on\n</Proxy>",
         &["ProxyLive", "balancer://"],
     ),
-    ("ProxyLiveResolver", &["ProxyLiveResolver"]),
+    (
+        "ProxyLiveResolver",
+        &["ProxyLiveResolver", "either system or addresses"],
+    ),
     (
         "ProxyLiveResolver dns.example.com",
         &["ProxyLiveResolver", "dns.example.com"],
@@ -118,6 +153,30 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
     (
         "ProxyLiveResolver 127.0.0.1 attempts=0",
         &["ProxyLiveResolver", "attempts"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 timeout=61s",
+        &["from 1ms to 60s", "read '61s'"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 timeout=99999999999999999999s",
+        &["from 1ms to 60s", "read '99999999999999999999s'"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 attempts=",
+        &["from 1 to 10", "read ''"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 attempts=-1",
+        &["from 1 to 10", "read '-1'"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 attempts=11",
+        &["from 1 to 10", "read '11'"],
+    ),
+    (
+        "ProxyLiveResolver 127.0.0.1 attempts=99999999999999999999",
+        &["from 1 to 10", "read '99999999999999999999'"],
     ),
     (
         "ProxyLiveResolver system\nProxyLiveResolver system",
@@ -292,24 +351,6 @@ fn the_nearest_proxylive_wins() {
             followed,
             ["main", "worker-on", "vhost-on", "member-on", "balancer-on"]
         );
-    });
-}
-
-/// Without mod_proxy before it, the module says so and the server does not start.
-#[test]
-fn mod_proxy_must_come_first() {
-    scenario(|w: &mut World| {
-        let bare = [
-            "proxy_http",
-            "proxy_balancer",
-            "lbmethod_byrequests",
-            "proxy",
-        ];
-        let without = bare
-            .iter()
-            .fold(w.httpd(), |builder, module| builder.without(module));
-        let (ok, said) = without.live_after("headers").live("").check();
-        assert!(!ok && said.contains("mod_proxy"), "{said}");
     });
 }
 

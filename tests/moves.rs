@@ -13,6 +13,7 @@ fn moves_alive(w: &mut World, mpm: Mpm) {
     set_app(w, &[IP_A]);
     let httpd = start_following(w.httpd().mpm(mpm).live(FOLLOW));
     all_children_use(&httpd, "/", "A");
+    let children = httpd.children();
     let load = httpd.load().start();
     pause(1.0);
     set_app(w, &[IP_B]);
@@ -20,6 +21,7 @@ fn moves_alive(w: &mut World, mpm: Mpm) {
     pause(1.0);
     let records = load.stop();
     all_children_use(&httpd, "/", "B");
+    assert_eq!(httpd.children(), children, "no child was replaced");
     records.assert_clean(QUICK);
     assert_only(&records, due, "B");
     assert!(
@@ -228,6 +230,43 @@ fn ipv6_only() {
         set_app(w, &["fd00::3"]);
         after_ttl(Instant::now(), 1);
         all_children_use(&httpd, "/", "B");
+    });
+}
+
+/// Without the scope such an address cannot be dialled, nor its sockets told from others.
+#[test]
+fn an_address_with_a_scope() {
+    scenario(|w: &mut World| {
+        w.add_address("fe80::2");
+        w.hosts("fe80::2%lo app.test\n");
+        // The kit listens on the number of the loopback interface, which is 1 in each namespace.
+        let (a, _b) = (backend("A", "fe80::2%1"), backend("B", IP_B));
+        let httpd = start_following(w.httpd().live(FOLLOW));
+        all_children_use(&httpd, "/", "A");
+        assert!(a.seen().iter().all(|s| s.host == "app.test:9000"));
+        let idle = a.open();
+        assert!(idle >= 4, "a kept connection of each child: {idle}");
+        let children = httpd.children();
+        // The file is looked at each second.
+        let told = |change: &str| {
+            let line = format!("name app.test: addresses {change}");
+            eventually(Duration::from_secs(3), || httpd.logged(&line) > 0);
+        };
+        // A further address: the connections to the scoped one are still wanted.
+        w.hosts("fe80::2%lo app.test\n127.0.0.3 app.test\n");
+        told("fe80::2%1 -> ");
+        pause(0.5);
+        assert_eq!(a.open(), idle, "connections to an address that stays");
+        w.hosts("127.0.0.3 app.test\n");
+        told("127.0.0.3, fe80::2%1 -> 127.0.0.3 (");
+        eventually(Duration::from_secs(1), || a.open() == 0);
+        all_children_use(&httpd, "/", "B");
+        assert_eq!(httpd.children(), children, "no child was replaced");
+        // And back: a scoped address that comes while the server runs.
+        w.hosts("fe80::2%lo app.test\n");
+        told("127.0.0.3 -> fe80::2%1 (");
+        pause(0.5);
+        all_children_use(&httpd, "/", "A");
     });
 }
 

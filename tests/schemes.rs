@@ -1,4 +1,4 @@
-//! Kinds of workers other than http that the module follows: WebSockets, FastCGI, AJP, HTTP/2.
+//! Kinds of workers other than http that the module follows: https, WebSockets, FastCGI, AJP, HTTP/2.
 
 mod common;
 
@@ -7,6 +7,7 @@ use live_kit::{AjpBackend, Backend, Builder, FcgiBackend, Httpd, World, eventual
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Opens WebSockets until one was opened by every child after the last [`Backend::forget`]; each echoes.
@@ -185,5 +186,111 @@ fn h2_follows() {
         assert_only(&records, due, "B");
         all_children_use(&httpd, "/", "B");
         drop((httpd, h2_a, h2_b));
+    });
+}
+
+/// Makes a key and a certificate for `app.test` that is signed with that key.
+fn make_certificate(w: &World) {
+    let words = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem \
+                 -subj /CN=app.test -addext subjectAltName=DNS:app.test \
+                 -addext basicConstraints=critical,CA:FALSE";
+    let output = Command::new("openssl")
+        .args(words.split_whitespace())
+        .current_dir(&w.dir)
+        .output()
+        .expect("openssl runs (Debian package openssl)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl: {said}");
+}
+
+/// mod_ssl, with its warnings at the start: no session cache is configured; OpenSSL is another than at its build.
+fn with_tls(builder: Builder) -> Builder {
+    builder.module("ssl").expect("AH01873:").expect("AH01882:")
+}
+
+/// A httpd that speaks TLS on `ip`, in front of a backend. Each answer tells the name that the client gave at
+/// the beginning of TLS; a log tells the client's port of each request.
+fn tls_backend(w: &mut World, ip: &str) -> Httpd {
+    let dir = w.dir.display();
+    let text = format!(
+        "ServerName app.test
+        SSLEngine on
+        SSLCertificateFile {dir}/cert.pem
+        SSLCertificateKeyFile {dir}/key.pem
+        Header always set X-Sni %{{SSL_TLS_SNI}}s
+        CustomLog logs/ports.log %{{remote}}p
+        ProxyPreserveHost On
+        ProxyPass / http://{ip}:9000/"
+    );
+    let server = with_tls(w.httpd()).children(1).threads(64);
+    server.listen(&format!("{ip}:9443")).config(&text).start()
+}
+
+/// Requests that a [`tls_backend`] has served, and on how many connections.
+fn served(tls: &Httpd) -> (usize, usize) {
+    let log = fs::read_to_string(tls.root().join("logs/ports.log")).unwrap_or_default();
+    let ports: BTreeSet<&str> = log.lines().collect();
+    (log.lines().count(), ports.len())
+}
+
+/// Connections established at the listening address of a [`tls_backend`].
+fn established(ip: &str) -> usize {
+    let [a, b, c, d]: [u8; 4] = ip.parse::<std::net::Ipv4Addr>().expect("IPv4").octets();
+    // proc(5): the address as a number in this machine's order, the port; then those of the peer and the state.
+    let number = u32::from_ne_bytes([a, b, c, d]);
+    let local = format!("{number:08X}:{:04X}", 9443);
+    let table = fs::read_to_string("/proc/net/tcp").expect("table of sockets");
+    let is_ours = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words[1] == local && words[3] == "01"
+    };
+    table.lines().skip(1).filter(is_ours).count()
+}
+
+/// Every child verifies the certificate of the name, whatever the address; connections are reused, and the idle
+/// ones, which the module sees above TLS, end with the move.
+#[test]
+fn https_follows() {
+    scenario(|w: &mut World| {
+        let (a, b) = backends();
+        make_certificate(w);
+        let (tls_a, tls_b) = (tls_backend(w, IP_A), tls_backend(w, IP_B));
+        set_app(w, &[IP_A]);
+        let text = format!(
+            "SSLProxyEngine on
+            SSLProxyVerify require
+            SSLProxyCheckPeerName on
+            SSLProxyCACertificateFile {}/cert.pem
+            ProxyPass / https://app.test:9443/ live=on",
+            w.dir.display()
+        );
+        let httpd = start_following(with_tls(w.httpd()).live(&text));
+        all_children_use(&httpd, "/", "A");
+        let load = httpd.load().start();
+        live_kit::pause(1.0);
+        let (requests, connections) = served(&tls_a);
+        assert!(
+            requests > 3 * connections && connections <= 40,
+            "{requests} requests on {connections} TLS connections"
+        );
+        let idle = established(IP_A);
+        assert!(idle > 8, "{idle} connections to the old address");
+        set_app(w, &[IP_B]);
+        let due = after_ttl(Instant::now(), 1);
+        eventually(Duration::from_millis(500), || established(IP_A) == 0);
+        live_kit::pause(0.5);
+        let records = load.stop();
+        records.assert_clean(QUICK);
+        assert_only(&records, due, "B");
+        all_children_use(&httpd, "/", "B");
+        let reply = httpd.get("/");
+        assert_eq!(reply.header("x-sni"), Some("app.test"));
+        for seen in a.seen().iter().chain(&b.seen()) {
+            assert_eq!(seen.host, "app.test:9443");
+        }
+        println!(
+            "figure: {requests} requests on {connections} TLS connections, {idle} ended by the move"
+        );
+        drop((httpd, tls_a, tls_b));
     });
 }

@@ -1,11 +1,12 @@
-//! Memory: under load and many moves nothing invalid is touched (valgrind), and nothing is lost or grows.
+//! Memory: under load and many moves nothing invalid is touched, and nothing is lost, as valgrind sees it.
 
 mod common;
+#[path = "common/quick_moves.rs"]
+mod quick_moves;
 
 use common::*;
-use live_kit::{
-    Httpd, World, answers, eventually, pause, peak_memory_kib, scenario, scenario_within,
-};
+use live_kit::{World, eventually, pause, scenario_within};
+use quick_moves::*;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,71 +52,6 @@ fn two_thousand_requests_and_fifty_moves() {
     });
 }
 
-/// valgrind does not see what stays in httpd's pools, which are given back at the end: here a pool left behind
-/// by each move would show.
-#[test]
-fn moves_do_not_grow_a_child() {
-    scenario(|w: &mut World| {
-        let _backends = backends();
-        set_now(w, 0);
-        let httpd = start_following(w.httpd().children(2).live(QUICK_TTL));
-        let moved = |from: usize, to: usize| {
-            for n in from..=to {
-                set_now(w, n);
-                wait_moved(&httpd, n);
-                httpd.get("/");
-            }
-            httpd
-                .children()
-                .into_iter()
-                .map(|pid| (pid, peak_memory_kib(pid)))
-                .collect::<Vec<_>>()
-        };
-        let (early, late) = (moved(1, 30), moved(31, 130));
-        for ((pid, before), (_, after)) in early.iter().zip(&late) {
-            // A pool has two pages, one of them used at least.
-            assert!(
-                after - before < 100 * 2,
-                "child {pid}: {before} KiB, 100 moves later {after} KiB"
-            );
-        }
-    });
-}
-
-/// A connection is shut down while idle only, never under the request that has just taken it from the pool.
-#[test]
-fn sixty_moves_under_full_load() {
-    scenario(|w: &mut World| {
-        let (a, b) = backends();
-        set_now(w, 0);
-        let httpd = start_following(w.httpd().children(2).live(QUICK_TTL));
-        // New client connections: the event MPM ends kept-alive ones when it is busy.
-        let load = httpd.load().clients(16).per_connection(1);
-        let load = load.pause(Duration::ZERO).start();
-        for n in 1..=60 {
-            set_now(w, n);
-            wait_moved(&httpd, n);
-        }
-        let records = load.stop();
-        records.assert_clean(QUICK);
-        let (connections, requests) = (a.accepted() + b.accepted(), records.len());
-        println!("figure: {requests} requests on {connections} connections in 60 moves");
-        assert!(
-            connections < requests / 3,
-            "{connections} connections, {requests} requests"
-        );
-    });
-}
-
-/// A TTL of 0 becomes 100 ms; pools give their memory back at once.
-const QUICK_TTL: &str = "ProxyPass / http://app.test:9000/ live=on livettl=100ms-1h\nMaxMemFree 1";
-
-/// `app.test` is at A after an even number of moves, at B after an odd one.
-fn set_now(w: &World, moves: usize) {
-    w.dns
-        .set("app.test", answers(&[[IP_A, IP_B][moves % 2]], 0));
-}
-
 /// One httpd (a single process) that serves all requests while the name moves so often.
 fn run(w: &mut World, moves: usize) -> Verdict {
     let (a, b) = backends();
@@ -157,13 +93,6 @@ fn run(w: &mut World, moves: usize) -> Verdict {
     );
     httpd.stop();
     Verdict::read(&log)
-}
-
-/// The first line about the name tells its first addresses, each further one a move.
-fn wait_moved(httpd: &Httpd, moves: usize) {
-    eventually(Duration::from_secs(20), || {
-        httpd.logged("name app.test: addresses ") > moves
-    });
 }
 
 fn words(log: &Path) -> Vec<String> {

@@ -5,10 +5,9 @@
 //! names. What was read of the system's files is a [`View`]; a change of the files makes
 //! a new one, look-ups under way finish with the old one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 
