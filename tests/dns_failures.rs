@@ -7,7 +7,7 @@ use live_kit::{Dns, Fault, Httpd, Mpm, Type, World, answers, eventually, pause, 
 use std::time::{Duration, Instant};
 
 /// Name, the type that fails (none: both), how.
-const FAULTS: [(&str, Option<Type>, Fault); 11] = [
+const FAULTS: [(&str, Option<Type>, Fault); 14] = [
     ("servfail", None, Fault::ServFail),
     ("nxdomain", None, Fault::NxDomain),
     ("refused", None, Fault::Refused),
@@ -19,6 +19,14 @@ const FAULTS: [(&str, Option<Type>, Fault); 11] = [
     ("half6", Some(Type::Aaaa), Fault::ServFail),
     ("half4", Some(Type::A), Fault::ServFail),
     ("lost6", Some(Type::Aaaa), Fault::Silent),
+    ("lost4", Some(Type::A), Fault::Silent),
+    // behind the time-out of 500 ms
+    ("late", None, Fault::Late(Duration::from_millis(1500))),
+    (
+        "late4",
+        Some(Type::A),
+        Fault::Late(Duration::from_millis(1500)),
+    ),
 ];
 
 /// All of them at the same time for ten seconds, each name with its own users.
@@ -146,84 +154,6 @@ fn the_name_server_is_gone_for_a_while() {
         load.stop().assert_clean(QUICK);
         assert_eq!(httpd.logged("DNS fails"), 1);
         assert_eq!(httpd.logged("DNS answers again"), 1);
-    });
-}
-
-/// A plain worker answers 503 at once when `livestale` has run out, and serves again with the first answer.
-#[test]
-fn livestale_runs_out() {
-    scenario(|w: &mut World| {
-        let _backends = backends();
-        set_app(w, &[IP_A]);
-        let text = format!("{FOLLOW} livestale=2s");
-        let builder = w
-            .httpd()
-            .live(&text)
-            .expect("DNS fails")
-            .expect("up -> down")
-            .expect("[proxy:error]");
-        let httpd = start_following(builder);
-        w.dns.fail("app.test", Fault::ServFail);
-        let broken = Instant::now();
-        let load = httpd.load().start();
-        eventually(Duration::from_secs(6), || httpd.get("/").status == 503);
-        let lasted = broken.elapsed();
-        assert!(
-            lasted >= Duration::from_secs(2),
-            "taken out after {lasted:?}"
-        );
-        pause(1.0);
-        w.dns.heal("app.test");
-        eventually(Duration::from_secs(9), || httpd.get("/").backend == "A");
-        all_children_use(&httpd, "/", "A");
-        let records = load.stop();
-        assert!(records.slowest() < QUICK, "slowest {:?}", records.slowest());
-        assert!(
-            records
-                .before(broken + Duration::from_secs(2))
-                .failed()
-                .is_empty()
-        );
-    });
-}
-
-/// In a balancer the other member takes over, without an error.
-#[test]
-fn livestale_in_a_balancer() {
-    scenario(|w: &mut World| {
-        let _backends = backends();
-        w.dns.set("one.test", short(&[IP_A]));
-        w.dns.set("two.test", short(&[IP_B]));
-        let text = "<Proxy balancer://pool>
-                BalancerMember http://one.test:9000 live=on livestale=1s
-                BalancerMember http://two.test:9000 live=on
-            </Proxy>
-            ProxyPass / balancer://pool/";
-        let httpd = w
-            .httpd()
-            .live(text)
-            .expect("DNS fails")
-            .expect("up -> down")
-            // A request that had chosen the member at that instant: httpd sends it to the other one.
-            .expect("AH01114")
-            .start();
-        wait_known(&httpd, "one.test");
-        wait_known(&httpd, "two.test");
-        let load = httpd.load().start();
-        pause(0.3);
-        w.dns.fail("*", Fault::ServFail);
-        pause(4.0);
-        let expired = Instant::now();
-        pause(1.0);
-        let records = load.stop();
-        records.assert_clean(QUICK);
-        assert!(
-            records
-                .before(expired - Duration::from_secs(3))
-                .by_backend()["A"]
-                > 0
-        );
-        assert_only(&records, expired, "B");
     });
 }
 

@@ -1,4 +1,5 @@
-//! Every file of httpd-conf/ is loaded by a real httpd and does what it says.
+//! Every file of httpd-conf/ is loaded by a real httpd and does what it says; every example of the documents
+//! is valid.
 
 mod common;
 
@@ -71,5 +72,29 @@ fn alb() {
         w.dns.set("backend.example.com", short(&[IP_B]));
         after_ttl(Instant::now(), 1);
         assert_eq!(httpd.get("/").backend, "B");
+    });
+}
+
+/// The blocks of the documents that are marked as httpd's configuration, as a reader copies them.
+fn blocks(file: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let parts = text.split("```apache\n").skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_block_of_the_documents_is_valid() {
+    scenario(|w: &mut World| {
+        for file in ["README.md", "docs/directives.md"] {
+            let blocks = blocks(file);
+            assert!(!blocks.is_empty(), "{file}: no examples found");
+            for block in blocks {
+                let (ok, said) = w.httpd().live(&block).check();
+                assert!(ok, "{file}:\n{block}\n{said}");
+            }
+        }
     });
 }

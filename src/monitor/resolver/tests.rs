@@ -1,5 +1,5 @@
-use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
-use std::time::Instant;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::ResponseCode;
 

@@ -51,6 +51,8 @@ pub enum Fault {
     Truncated,
     /// UDP: truncation bit; TCP connections are closed without an answer.
     TruncatedNoTcp,
+    /// A good answer after so long, instead of the delay set by [`Dns::delay`].
+    Late(Duration),
 }
 
 /// One query as it arrived.
@@ -233,6 +235,10 @@ impl Zone {
             .copied()
             .unwrap_or_default();
         let (rcode, records) = self.resolve(name, kind);
+        let (delay, fault) = match fault {
+            Some(Fault::Late(delay)) => (delay, None),
+            fault => (delay, fault),
+        };
         Verdict {
             delay,
             fault,

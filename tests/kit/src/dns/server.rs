@@ -121,7 +121,7 @@ fn answer(question: &Question, verdict: &Verdict, limit: usize) -> Option<Vec<u8
                 limit,
             ))
         }
-        Some(Fault::Truncated) | None => Some(wire::write_answer(
+        Some(Fault::Truncated | Fault::Late(_)) | None => Some(wire::write_answer(
             question,
             verdict.rcode,
             &verdict.records,
