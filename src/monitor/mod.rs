@@ -2,5 +2,6 @@
 
 pub mod files;
 pub mod leader;
+pub mod random;
 pub mod resolver;
 pub mod run;

@@ -1,14 +1,13 @@
 //! The leader's work: asks for each name when it is due and puts the answers on the board.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::random::Random;
 use super::resolver::{FilesChanged, Resolver, failed};
 use crate::board::{Board, Counter, NameId, Tag, WriteError};
 use crate::board::{NameRecord, Source};
@@ -161,7 +160,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
             flying: JoinSet::new(),
             tasks: HashMap::new(),
             slow: 0,
-            random: Random::new(),
+            random: Random::seeded(),
         };
         let (view, now) = (work.resolver.view(), env.now_ms());
         for index in 0..work.names.len() {
@@ -291,7 +290,7 @@ impl<'a, E: Surroundings> Work<'a, E> {
 
     /// Works a look-up into the name, publishes what became of it and plans the next one.
     fn apply(&mut self, index: usize, lookup: &Lookup) {
-        let (now, rnd) = (self.env.now_ms(), self.random.next());
+        let (now, rnd) = (self.env.now_ms(), self.random.draw());
         let name = &mut self.names[index];
         let text = &name.task.name;
         let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
@@ -382,23 +381,6 @@ impl<'a> Name<'a> {
             (true, true) => Some(name::all(want)),
             (true, false) => None,
         }
-    }
-}
-
-/// Random numbers for the jitter (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        // The keys of the standard library's hash maps are random.
-        Self(RandomState::new().build_hasher().finish() | 1)
-    }
-
-    fn next(&mut self) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 32) as u32
     }
 }
 
