@@ -10,17 +10,29 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mod_proxy_live::board::{Board, Counter, FamilyState, MAX_ADDRS, NameId, NameRecord, Tag};
+use mod_proxy_live::board::{
+    Board, Capacity, Counter, FamilyState, MAX_ADDRS, NameId, NameRecord, Tag, TargetId,
+    TargetRecord,
+};
 use mod_proxy_live::ffi::shm::map_fd;
 use mod_proxy_live::logic::addr::Addr;
+use mod_proxy_live::logic::health::{AddrHealth, Reason, State};
 
 const KILLS: u64 = 250;
 /// Names on the board: all records of the first are long; those of the second
 /// differ in length, and its slot is reassigned now and then.
 const IDS: [NameId; 2] = [NameId(0), NameId(1)];
+/// The one target, whose records are of all lengths.
+const TARGET: TargetId = TargetId(0);
+const CAPACITY: Capacity = Capacity {
+    names: 2,
+    targets: 1,
+    workers: 1,
+    children: 1,
+};
 /// Tells a started copy of this program where the board is.
 const BOARD_AT: &str = "BOARD_KILL_AT";
 const TEST: &str = "killed_writers_leave_whole_records";
@@ -85,6 +97,7 @@ fn kill_in_a_loop(board: &Board, file: &OwnedFd) -> u64 {
             let (tag, _) = board.owner(id).unwrap();
             assert!(check.read(board, id, tag), "unreadable without a writer");
         }
+        assert!(check.read_target(board), "unreadable without a writer");
     }
     inside
 }
@@ -117,12 +130,13 @@ fn make_board() -> (OwnedFd, Board) {
         .open(&path)
         .unwrap();
     fs::remove_file(&path).unwrap();
-    let words = Board::words_needed(2, 1);
+    let words = Board::words_needed(CAPACITY);
     file.set_len(8 * words as u64).unwrap();
     let file = OwnedFd::from(file);
-    let board = Board::format(map_fd(&file, words).unwrap(), 2, 1).unwrap();
+    let board = Board::format(map_fd(&file, words).unwrap(), CAPACITY).unwrap();
     board.assign(IDS[0], Tag::new("first", 0), "first");
     board.assign(IDS[1], Tag::new("second", 0), "second");
+    board.assign_target(TARGET, target_tag(), "tcp app.test:80");
     (file, board)
 }
 
@@ -147,20 +161,65 @@ fn write_for_ever(path: &OsStr) -> ! {
     let board = Board::open(map_fd(&file.into(), words).unwrap()).unwrap();
     loop {
         for id in IDS {
-            let (tag, _) = board.owner(id).unwrap();
-            // Another tag already: look again.
-            let Some(read) = board.read(id, tag) else {
-                assert_ne!(board.owner(id).unwrap().0, tag, "unreadable for its writer");
-                continue;
-            };
-            let last = read.record.expires_ms;
-            for n in last + 1..last + 100 {
-                board.add(STARTED, 1);
-                let _ = board.write(id, tag, &record(id, tag, n));
-                board.add(FINISHED, 1);
-            }
+            write_name(&board, id);
         }
+        write_target(&board);
     }
+}
+
+/// Writes a hundred records of a name, from where the board says.
+fn write_name(board: &Board, id: NameId) {
+    let (tag, _) = board.owner(id).unwrap();
+    // Another tag already: look again later.
+    let Some(read) = board.read(id, tag) else {
+        assert_ne!(board.owner(id).unwrap().0, tag, "unreadable for its writer");
+        return;
+    };
+    let last = read.record.expires_ms;
+    for n in last + 1..last + 100 {
+        board.add(STARTED, 1);
+        let _ = board.write(id, tag, &record(id, tag, n));
+        board.add(FINISHED, 1);
+    }
+}
+
+fn write_target(board: &Board) {
+    let read = board.read_target(TARGET, target_tag());
+    let last = number(&read.expect("unreadable for its writer").record);
+    for n in last + 1..last + 100 {
+        board.add(STARTED, 1);
+        let written = board.write_target(TARGET, target_tag(), &target_record(n));
+        written.expect("nobody else writes");
+        board.add(FINISHED, 1);
+    }
+}
+
+fn target_tag() -> Tag {
+    Tag::new("tcp app.test:80", 0)
+}
+
+/// Record number `n` of the target: every part of each address follows from it.
+fn target_record(n: u64) -> TargetRecord {
+    let count = [MAX_ADDRS, 1, 8, 9, 40][n as usize % 5];
+    let health = |i: usize| AddrHealth {
+        state: [State::Unknown, State::Up, State::Down][(n as usize + i) % 3],
+        since_ms: n,
+        reason: Some(Reason::Unreachable(n as u16)),
+        held_ms: n + 1,
+        fails: n as u32,
+        due_ms: n + i as u64,
+        flaps_ms: !n,
+        ..AddrHealth::new(Addr::v6(Ipv6Addr::from_bits(i as u128), n as u32))
+    };
+    TargetRecord {
+        port: n as u16,
+        addrs: (0..count).map(health).collect(),
+    }
+}
+
+/// The number of a target's record, 0 for the empty one.
+fn number(record: &TargetRecord) -> u64 {
+    record.addrs.first().map_or(0, |health| health.since_ms)
 }
 
 /// Record number `n`: every part of it follows from the arguments.
@@ -192,22 +251,23 @@ fn record(id: NameId, tag: Tag, n: u64) -> NameRecord {
 
 /// Reads until `done` and returns the number of records read.
 fn read_until(board: &Board, done: &AtomicBool) -> u64 {
-    let read = AtomicU64::new(0);
+    let mut read = 0;
     let mut check = Checker::default();
     while !done.load(Ordering::Relaxed) {
         for id in IDS {
             if let Some((tag, _)) = board.owner(id) {
-                read.fetch_add(check.read(board, id, tag).into(), Ordering::Relaxed);
+                read += u64::from(check.read(board, id, tag));
             }
         }
+        read += u64::from(check.read_target(board));
     }
-    read.into_inner()
+    read
 }
 
-/// The newest that one reader has seen: number and version per slot and tag.
+/// The newest that one reader has seen: number and version per tag.
 #[derive(Default)]
 struct Checker {
-    seen: HashMap<(NameId, Tag), (u64, u64)>,
+    seen: HashMap<Tag, (u64, u64)>,
 }
 
 impl Checker {
@@ -222,14 +282,29 @@ impl Checker {
         } else {
             assert_eq!(read.record, NameRecord::default());
         }
-        let seen = self.seen.entry((id, tag)).or_insert((n, read.version));
-        assert!(seen.0 <= n && seen.1 <= read.version, "older than before");
-        assert_eq!(
-            seen.0 == n,
-            seen.1 == read.version,
-            "one version, one record"
-        );
-        *seen = (n, read.version);
+        self.compare(tag, n, read.version);
         true
+    }
+
+    /// As [`Checker::read`], for the target.
+    fn read_target(&mut self, board: &Board) -> bool {
+        let Some(read) = board.read_target(TARGET, target_tag()) else {
+            return false;
+        };
+        let n = number(&read.record);
+        if n > 0 {
+            assert_eq!(read.record, target_record(n), "not written whole");
+        } else {
+            assert_eq!(read.record, TargetRecord::default());
+        }
+        self.compare(target_tag(), n, read.version);
+        true
+    }
+
+    fn compare(&mut self, tag: Tag, n: u64, version: u64) {
+        let seen = self.seen.entry(tag).or_insert((n, version));
+        assert!(seen.0 <= n && seen.1 <= version, "older than before");
+        assert_eq!(seen.0 == n, seen.1 == version, "one version, one record");
+        *seen = (n, version);
     }
 }

@@ -9,9 +9,12 @@ use once_cell::sync::OnceCell;
 
 use super::entry::{Entry, Progress};
 use super::keeper;
+use super::gather::Group;
+use super::marks::{Marks, Role};
 use super::plan::Plan;
 use super::registry::{FIRST_ATTEMPT, Registry};
-use crate::board::Board;
+use crate::board::{Board, Counter, Kick};
+use crate::ffi::eventfd::Bell;
 use crate::ffi::lock::LockFile;
 use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
@@ -33,8 +36,10 @@ pub struct Child {
     pub board: Board,
     pub epoch: u64,
     pub lock: &'static LockFile,
+    pub bell: &'static Bell,
     pub monitor: MonitorPlan,
     pub entries: Vec<Entry>,
+    pub groups: Vec<Group>,
     pub registry: Registry,
     pub pid: u32,
     /// Where this child starts in each list of addresses.
@@ -87,6 +92,9 @@ pub fn start(plan: Plan) {
     }
     let Some(child) = CHILD.get() else { return };
     child.refresh_all();
+    // The statuses of plain workers are those of the parent, perhaps of long ago.
+    let role = Role::Follows { speaks: false };
+    Marks::new(child.entries.len()).step(child, child.board.generation(), role);
     child.keeper_runs.store(true, Ordering::Release);
     let started = thread::spawn("live-keeper", KEEPER_STACK, move || keeper::run(child));
     if let Err(e) = started {
@@ -115,8 +123,10 @@ impl Child {
             board: plan.board,
             epoch: plan.epoch,
             lock: plan.lock,
+            bell: plan.bell,
             monitor: plan.monitor,
             entries,
+            groups: plan.groups,
             registry: Registry::default(),
             pid: clock::pid(),
             offset: plan.board.ticket(),
@@ -125,6 +135,41 @@ impl Child {
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             keeper_runs: AtomicBool::new(false),
+        }
+    }
+
+    /// What a child of this plan would know, for the parent to look at.
+    pub fn preview(plan: &Plan) -> Self {
+        Self::new(plan.clone())
+    }
+
+    /// Has the leader look at a worker's addresses at once.
+    #[cold]
+    pub fn kick(&self, entry: usize, kick: Kick) {
+        let target = self.entries.get(entry).and_then(|e| e.planned.target);
+        if let Some((id, _)) = target
+            && self.board.kick(id, kick)
+        {
+            self.board.add(Counter::Kicks, 1);
+            self.bell.ring();
+        }
+    }
+
+    /// A request failed at this worker.
+    pub fn kick_worker(&self, worker: Worker) {
+        if let Some(entry) = self.entry_of(worker) {
+            self.kick(entry as usize, Kick::Failed);
+        }
+    }
+
+    /// mod_proxy_balancer puts this member into error for what it answered: probes must not end that.
+    pub fn keep_in_error(&self, worker: Worker) {
+        let entry = self.entry_of(worker);
+        let planned = entry.map(|at| &self.entries[at as usize].planned);
+        if let Some((id, tag)) = planned.and_then(|p| p.seat) {
+            let retry = worker.retry().as_millis() as u64;
+            let until = clock::now_ms().saturating_add(retry);
+            self.board.keep_until(id, tag, until);
         }
     }
 
@@ -150,6 +195,11 @@ impl Child {
         {
             entry.refresh(self.board, self.offset);
         }
+    }
+
+    /// Counts attempts: the same number twice means that none began in between.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::Relaxed)
     }
 
     /// A number for a new attempt.

@@ -1,19 +1,25 @@
 //! One live worker in one child: what it dials and what the board says it should dial.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::plan::Planned;
-use crate::board::Board;
-use crate::board::NameRecord;
+use super::gather::{Planned, Source};
+use crate::board::{Board, NameRecord, Tag};
 use crate::ffi::address::{self, PublishError, Published};
 use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
+use crate::logic::health::{AddrHealth, State as Health, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
+use crate::logic::verdict::{self, WorkerHealth};
+
+/// Time-out of a connect where another address or member can take over, and where none can.
+const CONNECT_SHORT: Duration = Duration::from_secs(1);
+const CONNECT_LONG: Duration = Duration::from_secs(3);
 
 /// A live worker of this child.
 #[derive(Debug)]
@@ -31,7 +37,10 @@ struct State {
     /// Version of the slot that `record` is from; 0 for none.
     version: u64,
     record: NameRecord,
-    /// The published set, in the record's order.
+    /// The same for the health of the addresses.
+    health_version: u64,
+    health: Option<TargetRecord>,
+    /// What may be dialled, in the record's order.
     set: Vec<Addr>,
     ours: Option<Published>,
     /// The order of `set`.
@@ -55,12 +64,17 @@ pub enum Progress {
 
 impl Entry {
     pub fn new(planned: Planned, generation: u32) -> Self {
+        let mut state = State::default();
+        if let Source::Fixed(addr) = planned.source {
+            state.record.addrs.push(addr);
+            state.set.push(addr);
+        }
         Self {
             planned,
             // Different from the present generation: the first look is never skipped.
             seen: AtomicU32::new(generation.wrapping_sub(1)),
             published: AtomicUsize::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
@@ -81,54 +95,98 @@ impl Entry {
         let Some(mut state) = self.state.try_lock() else {
             return Progress::Busy;
         };
-        let (id, tag) = self.planned.slot;
-        let version = board.version(id);
-        let mut progress = Progress::Same;
-        if version != state.version {
-            match board.read(id, tag) {
-                Some(read) => (state.version, state.record) = (read.version, read.record),
-                // Not stable for a moment; a slot that is another name's now will never be.
-                None if board.owner(id).is_some_and(|(t, _)| t == tag) => progress = Progress::Busy,
-                None => {}
-            }
-        }
-        if progress != Progress::Busy {
+        // Both are tried: one that does not stand still must not hold up the other.
+        let name = self.read_name(&mut state, board);
+        let health = self.read_health(&mut state, board);
+        let mut progress = Progress::Busy;
+        if name {
             progress = self.apply(&mut state, offset);
         }
-        if progress != Progress::Busy {
+        if progress != Progress::Busy && health {
             self.seen.store(generation, Ordering::Release);
+        } else {
+            progress = Progress::Busy;
         }
         progress
     }
 
-    /// Publishes what the record says if that differs from what is in force.
-    fn apply(&self, state: &mut State, offset: u64) -> Progress {
+    /// Looks at the board without bringing anything into mod_proxy. In the parent only.
+    pub fn load(&self, board: Board) {
+        let mut state = self.state.lock();
+        self.read_name(&mut state, board);
+        self.read_health(&mut state, board);
         let settings = &self.planned.settings;
         let stale = settings.stale.map(|s| s.as_millis() as u64);
-        match usable(&state.record, settings.families, stale, clock::now_ms()) {
-            // Expired: the keeper takes the worker out; what it dialled stays known.
-            Usable::Unknown | Usable::Expired => Progress::Same,
-            Usable::Addresses(addrs) => {
-                if state.set == addrs && !self.is_foreign() {
-                    return Progress::Same;
-                }
-                let spread = if state.set == addrs {
-                    state.spread.clone()
-                } else {
-                    Spread::new(addrs.len(), offset)
-                };
-                self.publish(state, addrs, spread)
-            }
+        let now = clock::now_ms();
+        if let Usable::Addresses(addrs) = usable(&state.record, settings.families, stale, now) {
+            state.set = addrs;
         }
+    }
+
+    /// False: not stable for a moment, try again.
+    fn read_name(&self, state: &mut State, board: Board) -> bool {
+        let Source::Name(id, tag) = self.planned.source else {
+            return true;
+        };
+        let version = board.version(id);
+        if version == state.version {
+            return true;
+        }
+        match board.read(id, tag) {
+            Some(read) => (state.version, state.record) = (read.version, read.record),
+            // A slot that is another name's now will never be readable.
+            None => return !is_owner(board.owner(id), tag),
+        }
+        true
+    }
+
+    /// The same for the health of the addresses.
+    fn read_health(&self, state: &mut State, board: Board) -> bool {
+        let Some((id, tag)) = self.planned.target else {
+            return true;
+        };
+        let version = board.target_version(id);
+        if version == state.health_version {
+            return true;
+        }
+        match board.read_target(id, tag) {
+            Some(read) => (state.health_version, state.health) = (read.version, Some(read.record)),
+            None => return !is_owner(board.target_owner(id), tag),
+        }
+        true
+    }
+
+    /// Publishes what the records say if that differs from what is in force.
+    fn apply(&self, state: &mut State, offset: u64) -> Progress {
+        if let Source::Fixed(_) = self.planned.source {
+            return Progress::Same;
+        }
+        let settings = &self.planned.settings;
+        let stale = settings.stale.map(|s| s.as_millis() as u64);
+        let now = clock::now_ms();
+        let addrs = match usable(&state.record, settings.families, stale, now) {
+            // Expired: the keeper takes the worker out; what it dialled stays known.
+            Usable::Unknown | Usable::Expired => return Progress::Same,
+            Usable::Addresses(addrs) => addrs,
+        };
+        let same = state.set == addrs;
+        let mut spread = if same {
+            state.spread.clone()
+        } else {
+            // Without livespread all children prefer the same address.
+            Spread::new(addrs.len(), if settings.spread { offset } else { 0 })
+        };
+        let turned = spread.set_classes(&classes(&addrs, state.health.as_ref()), now);
+        if same && !turned && !self.is_foreign() {
+            state.spread = spread;
+            return Progress::Same;
+        }
+        self.publish(state, addrs, spread)
     }
 
     fn publish(&self, state: &mut State, set: Vec<Addr>, spread: Spread) -> Progress {
         let p = &self.planned;
-        let list: Vec<Addr> = if p.settings.spread {
-            spread.order().iter().map(|i| set[*i]).collect()
-        } else {
-            set.clone()
-        };
+        let list: Vec<Addr> = spread.order().iter().map(|i| set[*i]).collect();
         match address::publish(p.worker, &p.host, p.port, &list, &mut state.ours) {
             Ok(()) => {
                 let key = state.ours.as_ref().map_or(0, Published::key);
@@ -162,10 +220,23 @@ impl Entry {
         }
     }
 
+    /// Whether the address dialled first got none of the connections that were opened.
+    pub fn head_is_silent(&self) -> bool {
+        let state = self.state.lock();
+        let head = state.spread.order().first();
+        let got = head.and_then(|head| state.opened.get(*head));
+        got == Some(&0) && state.opened.iter().any(|n| *n > 0)
+    }
+
     /// Lists the address first whose turn it is; pooled connections stay. Keeper only.
     pub fn rotate(&self) -> Progress {
         let mut state = self.state.lock();
-        if !self.planned.settings.spread || state.set.len() < 2 || self.is_foreign() {
+        if state.set.len() < 2 || self.is_foreign() {
+            return Progress::Same;
+        }
+        if !self.planned.settings.spread {
+            state.opened.fill(0);
+            state.unseen = 0;
             return Progress::Same;
         }
         let mut spread = state.spread.clone();
@@ -179,10 +250,55 @@ impl Entry {
         self.publish(&mut state, set, spread)
     }
 
-    /// Whether connections to `addr` may be kept: it is in the published set, or nothing was published.
+    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and its own
+    /// port is not down.
     pub fn wants(&self, addr: &Addr) -> bool {
         let state = self.state.lock();
-        state.set.is_empty() || state.set.contains(addr)
+        let listed = state.set.is_empty() || state.set.contains(addr);
+        // What another port says is no evidence about connections to this one.
+        let judged = self.planned.probe_port() == self.planned.port;
+        let down = |h: &AddrHealth| h.addr == *addr && h.state == Health::Down;
+        listed && !(judged && state.health.iter().any(|t| t.addrs.iter().any(down)))
+    }
+
+    /// Calls `look` with the addresses in force and their health.
+    pub fn with_health<R>(&self, look: impl FnOnce(&[Addr], Option<&TargetRecord>) -> R) -> R {
+        let state = self.state.lock();
+        look(&state.set, state.health.as_ref())
+    }
+
+    /// What its addresses make of the worker.
+    pub fn health(&self) -> WorkerHealth {
+        let fall = self.planned.settings.rules.fall;
+        self.with_health(|set, health| verdict::worker(set, health, fall))
+    }
+
+    /// The addresses with what the last probes said, for a log line.
+    pub fn describe(&self) -> String {
+        self.with_health(|set, health| {
+            let known = health.map_or(&[][..], |t| &t.addrs);
+            let mut words: Vec<String> = known
+                .iter()
+                .filter(|h| set.contains(&h.addr))
+                .take(DESCRIBED)
+                .map(|h| match h.reason {
+                    Some(reason) => format!("{} {reason}", h.addr),
+                    None => format!("{} answers", h.addr),
+                })
+                .collect();
+            if set.len() > words.len() {
+                words.push(format!("{} in all", set.len()));
+            }
+            words.join(", ")
+        })
+    }
+
+    /// The time-out of connects for what is known now; None when the administrator has set one.
+    pub fn connect_timeout(&self) -> Option<Duration> {
+        let most = self.planned.connect_most?;
+        let others = self.planned.has_peers || self.state.lock().set.len() > 1;
+        let ours = if others { CONNECT_SHORT } else { CONNECT_LONG };
+        Some(ours.min(most))
     }
 
     /// Whether `livestale` has run out. Looks at the clock: call it at each tick of the keeper.
@@ -204,21 +320,23 @@ impl Entry {
         }
         now == Usable::Expired
     }
+}
 
-    /// Takes the worker out (HC_FAIL) or back; `why` is for the log. mod_proxy_hcheck's workers are left
-    /// alone. A plain worker has a status in each child: only one of them is `loud`.
-    pub fn set_down(&self, down: bool, why: &str, loud: bool) {
-        let worker = self.planned.worker;
-        if worker.is_hchecked() || !worker.set_failed(down) {
-            return;
-        }
-        let (from, to, level) = if down {
-            ("up", "down", Level::Warn)
-        } else {
-            ("down", "up", Level::Notice)
-        };
-        let (label, host) = (&self.planned.label, &self.planned.host);
-        let level = if loud { level } else { Level::Debug };
-        log!(level, "worker {label}: {from} -> {to} ({host}: {why})");
-    }
+/// Addresses that one log line shows.
+const DESCRIBED: usize = 8;
+
+fn is_owner(owner: Option<(Tag, String)>, tag: Tag) -> bool {
+    owner.is_some_and(|(t, _)| t == tag)
+}
+
+/// The classes of the addresses; of those that are not known the one of unknown health.
+fn classes(addrs: &[Addr], health: Option<&TargetRecord>) -> Vec<u8> {
+    let unknown = AddrHealth::new;
+    addrs
+        .iter()
+        .map(|addr| {
+            let known = health.and_then(|t| t.addrs.iter().find(|h| h.addr == *addr));
+            known.map_or_else(|| unknown(*addr).class(), AddrHealth::class)
+        })
+        .collect()
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::entry::Progress;
+use super::marks::{Marks, Role};
 use super::plan::IDLE_TICK;
+use crate::board::Kick;
 use crate::ffi::guard::guard;
 use crate::ffi::log::Level;
 use crate::ffi::{clock, conn, futex, hooks};
@@ -19,6 +21,8 @@ const SPREAD_TICK: Duration = Duration::from_millis(100);
 const SPREAD_LINGER_MS: u64 = 2_000;
 /// Idle sockets of removed addresses are left this long to requests that had just chosen them.
 const SWEEP_AFTER_MS: u64 = 50;
+/// Between looks for requests without an answer while there are requests.
+const SILENCE_TICK: Duration = Duration::from_millis(125);
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
 /// It must still be silent after this.
@@ -66,8 +70,11 @@ struct Keeper {
     sweep_at_ms: u64,
     rotated_ms: u64,
     opened_ms: u64,
-    /// A worker may have to go down or come back because of `livestale`.
-    has_stale: bool,
+    marks: Marks,
+    /// Number of attempts at the last look.
+    attempts: u64,
+    /// Requests may be waiting for an answer.
+    in_use: bool,
     heartbeat_lost: bool,
     /// Since when the heartbeat is late; 0 while it is not.
     late_since_ms: u64,
@@ -77,7 +84,6 @@ struct Keeper {
 
 impl Keeper {
     fn new(child: &'static Child) -> Self {
-        let stale = |e: &super::entry::Entry| e.planned.settings.stale.is_some();
         Self {
             child,
             leader: None,
@@ -88,7 +94,9 @@ impl Keeper {
             sweep_at_ms: 0,
             rotated_ms: 0,
             opened_ms: 0,
-            has_stale: child.entries.iter().any(stale),
+            marks: Marks::new(child.entries.len()),
+            attempts: 0,
+            in_use: false,
             heartbeat_lost: false,
             late_since_ms: 0,
             spoke: false,
@@ -102,13 +110,16 @@ impl Keeper {
         let busy = self.adopt(now);
         self.lead(now);
         self.watch_heartbeat(now);
-        self.expire();
+        self.mark();
+        self.watch_silence();
         let spreading = self.spread(now);
         self.sweep(now);
         if busy {
             BUSY_TICK
         } else if self.sweep_at_ms != 0 || spreading {
             SPREAD_TICK
+        } else if self.in_use {
+            SILENCE_TICK
         } else {
             self.jittered(now)
         }
@@ -207,7 +218,7 @@ impl Keeper {
             && let Some(lock) = child.lock.try_lock()
         {
             let plan = &child.monitor;
-            match Leader::start(lock, child.board, plan, child.pid, child.epoch) {
+            match Leader::start(lock, child.board, child.bell, plan, child.pid, child.epoch) {
                 Ok(leader) => self.leader = Some(leader),
                 Err(e) => {
                     log!(Level::Error, "cannot start the monitor: {e}");
@@ -245,7 +256,8 @@ impl Keeper {
         if lost {
             log!(
                 Level::Warn,
-                "{who} has been silent for more than 3 s: addresses stay as they are"
+                "{who} has been silent for more than 3 s: addresses stay as they are, no worker \
+                 is kept out"
             );
         } else {
             log!(Level::Notice, "{who} is heard again");
@@ -263,35 +275,35 @@ impl Keeper {
         lowest.is_none_or(|pid| pid >= child.pid)
     }
 
-    /// `livestale`: plain workers have a status per child, members one for all (the leader's task).
-    fn expire(&mut self) {
-        if !self.has_stale {
-            return;
-        }
-        let leads = self.leader.is_some();
-        let speaks = if self.heartbeat_lost {
-            self.speaks_for_others(self.child.board.leader().pid)
+    /// Brings the status of workers in line with what is known of their addresses.
+    fn mark(&mut self) {
+        let role = if self.heartbeat_lost {
+            let speaks = self.speaks_for_others(self.child.board.leader().pid);
+            self.spoke = speaks;
+            Role::Lost { speaks }
+        } else if self.leader.is_some() {
+            Role::Leads
         } else {
             // Who wrote that a worker came back also writes that it goes down again: the leader's is down.
-            leads || self.spoke
+            Role::Follows {
+                speaks: std::mem::take(&mut self.spoke),
+            }
         };
-        self.spoke = self.heartbeat_lost && speaks;
-        for entry in &self.child.entries {
-            if entry.planned.settings.stale.is_none() || self.child.is_closing() {
-                continue;
-            }
-            let member = entry.planned.member;
-            if self.heartbeat_lost {
-                let why = "no child leads, livestale is suspended";
-                entry.set_down(false, why, member || speaks);
-            } else if entry.is_expired() {
-                if !member || leads {
-                    let why = "livestale: DNS has given no usable answer for longer than that";
-                    entry.set_down(true, why, speaks);
-                }
-            } else if !member || leads {
-                entry.set_down(false, "DNS answers", leads);
-            }
+        self.marks.step(self.child, self.generation, role);
+    }
+
+    /// Has backends looked at that leave requests without an answer.
+    fn watch_silence(&mut self) {
+        let child = self.child;
+        let attempts = child.attempts();
+        let began = std::mem::replace(&mut self.attempts, attempts) != attempts;
+        if !began && !self.in_use {
+            return;
+        }
+        let (waiting, silent) = child.registry.silent(conn::is_silent);
+        self.in_use = waiting;
+        for entry in silent {
+            child.kick(entry as usize, Kick::Silent);
         }
     }
 
@@ -313,8 +325,12 @@ impl Keeper {
         touched.sort_unstable();
         touched.dedup();
         for at in touched {
+            let entry = &child.entries[at as usize];
+            if entry.head_is_silent() {
+                child.kick(at as usize, Kick::Failed);
+            }
             if !child.is_closing() {
-                child.entries[at as usize].rotate();
+                entry.rotate();
             }
         }
         true
@@ -331,7 +347,7 @@ impl Keeper {
         if swept.closed > 0 {
             log!(
                 Level::Debug,
-                "{} idle connections to removed addresses shut down",
+                "{} idle connections to removed or dead addresses shut down",
                 swept.closed
             );
         }

@@ -2,7 +2,10 @@
 
 pub mod child;
 pub mod entry;
+pub mod gather;
 pub mod keeper;
+pub mod marks;
 pub mod plan;
 pub mod registry;
 pub mod request;
+pub mod tasks;

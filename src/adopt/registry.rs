@@ -33,6 +33,8 @@ pub struct Conn {
     pub peer: Addr,
     pub port: u16,
     pub fd: i32,
+    /// The attempt whose silence was told already.
+    told: AtomicU64,
 }
 
 /// The connection was shut down by the keeper: it must be treated as ended.
@@ -48,6 +50,7 @@ impl Conn {
             peer,
             port,
             fd,
+            told: AtomicU64::new(IDLE),
         }
     }
 
@@ -87,6 +90,12 @@ impl Conn {
         let _ = self
             .state
             .compare_exchange(attempt, IDLE, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// The attempt that uses it, if one does.
+    fn user(&self) -> Option<u64> {
+        let state = self.state.load(Ordering::Acquire);
+        (FIRST_ATTEMPT..NO_ATTEMPT).contains(&state).then_some(state)
     }
 
     fn close_if_idle(&self) -> bool {
@@ -152,6 +161,31 @@ impl Registry {
     /// Connections opened since the last call: entry, and address if it was seen.
     pub fn take_opened(&self) -> Vec<(u32, Option<Addr>)> {
         std::mem::take(&mut self.0.lock().opened)
+    }
+
+    /// Looks for attempts without an answer: whether any connection is in use, and the entries of those
+    /// that `is_silent` (called while the descriptor cannot be closed by others) says so of, each attempt
+    /// once.
+    pub fn silent(&self, is_silent: impl Fn(&Conn) -> bool) -> (bool, Vec<u32>) {
+        let (mut used, mut entries) = (false, Vec::new());
+        let mut at = 0;
+        loop {
+            let inner = self.0.lock();
+            for conn in inner.conns.iter().skip(at).take(BATCH) {
+                let Some(user) = conn.user() else { continue };
+                used = true;
+                if conn.told.load(Ordering::Relaxed) != user && is_silent(conn) {
+                    conn.told.store(user, Ordering::Relaxed);
+                    entries.push(conn.entry);
+                }
+            }
+            at += BATCH;
+            if at >= inner.conns.len() {
+                entries.sort_unstable();
+                entries.dedup();
+                return (used, entries);
+            }
+        }
     }
 
     /// Shuts down idle connections whose address is not wanted any more. `shutdown` gets each of them
@@ -256,6 +290,24 @@ mod tests {
         assert!(!c.close_if_idle());
         c.rest(FIRST_ATTEMPT);
         assert!(!c.close_if_idle());
+    }
+
+    #[test]
+    fn each_silent_attempt_is_told_once() {
+        let registry = Registry::default();
+        let (waiting, idle) = (conn(1, Some(5)), conn(2, Some(6)));
+        for c in [&waiting, &idle] {
+            registry.add(c.clone());
+        }
+        idle.rest(6);
+        assert_eq!(registry.silent(|_| false), (true, vec![]));
+        let asked = |c: &Conn| c.peer == addr(1);
+        assert_eq!(registry.silent(asked), (true, vec![0]));
+        assert_eq!(registry.silent(asked), (true, vec![]), "told");
+        waiting.rest(5);
+        assert_eq!(registry.silent(|_| true), (false, vec![]));
+        waiting.touch(Some(7)).unwrap();
+        assert_eq!(registry.silent(asked), (true, vec![0]), "another attempt");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The words that all names share: generation, epoch, leader, counters.
+//! The words that are there once: generation, epoch, leader, counters.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -31,15 +31,42 @@ pub enum Counter {
     AddressChanges,
     /// Children that became leader.
     Takeovers,
+    /// Probes that ended.
+    Probes,
+    /// Probes that failed, those by local trouble not among them.
+    ProbeFailures,
+    /// Addresses that changed their state.
+    HealthChanges,
+    /// Probes that began much later than they were due.
+    ProbesLate,
+    /// Times that as many probes were under way as are allowed, and others waited.
+    InFlightBound,
+    /// Probes that this machine could not even try.
+    LocalErrors,
+    /// Kicks from the request path that woke the leader.
+    Kicks,
+    /// Times that so many addresses timed out at once that verdicts were held.
+    Storms,
+    /// Workers in error by mod_proxy's own doing that were put back.
+    Releases,
 }
 
 impl Counter {
     /// All counters, in the order of their numbers.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 13] = [
         Self::Queries,
         Self::LookupFailures,
         Self::AddressChanges,
         Self::Takeovers,
+        Self::Probes,
+        Self::ProbeFailures,
+        Self::HealthChanges,
+        Self::ProbesLate,
+        Self::InFlightBound,
+        Self::LocalErrors,
+        Self::Kicks,
+        Self::Storms,
+        Self::Releases,
     ];
 }
 

@@ -1,30 +1,38 @@
 //! Where everything lies on the board, counted in 64-bit words.
 //!
 //! ```text
-//! header | seats of the children | near parts of the slots | far parts of the slots
+//! header | seats of the children | kick bits | worker slots
+//!        | near parts of the names | near parts of the targets
+//!        | far parts of the names  | far parts of the targets
 //! ```
-//! The near part of a slot holds its words of control, the name, and the first
-//! words of both copies of the record: enough for ten addresses. The far part
-//! holds the rest of both copies. Few names have more than ten addresses, so
-//! the far pages are hardly ever touched and cost nothing.
+//! The near part of a slot holds its words of control, the name or key, and the
+//! first words of both copies of the record: enough for ten addresses of a name
+//! and eight of a target. The far part holds the rest of both copies. Few names
+//! have more addresses than that, so the far pages are hardly ever touched and
+//! cost nothing.
 
+use super::health::TARGET_WORDS;
 use super::record::RECORD_WORDS;
 use super::slot::COPY_HEAD;
 
 /// First word of a formatted board: "LIVEBORD".
 pub const MAGIC: u64 = u64::from_be_bytes(*b"LIVEBORD");
-/// Number of the layout; raised with every change to what this file or
-/// `record.rs` says, so that old and new code never share a board.
-pub const LAYOUT: u64 = 1;
+/// Number of the layout; raised with every change to what this file, `record.rs`
+/// or `health.rs` says, so that old and new code never share a board.
+pub const LAYOUT: u64 = 2;
 
 pub const MAGIC_AT: usize = 0;
 pub const LAYOUT_AT: usize = 1;
 pub const NAMES_AT: usize = 2;
 pub const CHILDREN_AT: usize = 3;
+pub const TARGETS_AT: usize = 4;
+pub const WORKERS_AT: usize = 5;
 // Each request reads the generation: it has a cache line of its own.
 pub const GENERATION_AT: usize = 8;
 pub const EPOCH_AT: usize = 16;
 pub const TICKET_AT: usize = 17;
+/// One more than the highest target slot that was ever given away.
+pub const TARGETS_USED_AT: usize = 18;
 pub const LEADER_PID_AT: usize = 24;
 pub const LEADER_SINCE_AT: usize = 25;
 pub const LEADER_HEARTBEAT_AT: usize = 26;
@@ -42,56 +50,145 @@ pub const SLOT_VERSION: usize = 0;
 pub const SLOT_TAG: usize = 1;
 pub const SLOT_NAME_LEN: usize = 2;
 pub const SLOT_NAME: usize = 8;
-/// Bytes of a name that are kept for the status page.
+/// Bytes of a name or key that are kept for the status page.
 pub const NAME_BYTES: usize = 255;
 pub const SLOT_NAME_WORDS: usize = NAME_BYTES.div_ceil(8);
 pub const SLOT_COPIES: usize = SLOT_NAME + SLOT_NAME_WORDS;
 
-/// Words of one copy of a record.
-pub const COPY_WORDS: usize = COPY_HEAD + RECORD_WORDS;
-/// Words of a copy that lie in the near part.
-pub const COPY_NEAR: usize = 44;
-/// Words of a copy that lie in the far part.
-pub const COPY_FAR: usize = COPY_WORDS - COPY_NEAR;
-/// Words of the near part of a slot: 1 KiB.
-pub const SLOT_NEAR: usize = SLOT_COPIES + 2 * COPY_NEAR;
-/// Words of the far part of a slot.
-pub const SLOT_FAR: usize = 2 * COPY_FAR;
+// Inside a worker's slot: one cache line.
+pub const WORKER_TAG: usize = 0;
+pub const WORKER_KEPT: usize = 1;
+pub const WORKER_WORDS: usize = LINE;
 
-const _: () = assert!(SLOT_NEAR == 128 && SLOT_FAR.is_multiple_of(2));
+/// Bits of one word of kicks.
+pub const KICK_BITS: u32 = u64::BITS;
+
+/// How many slots of each kind a board has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Capacity {
+    pub names: u32,
+    pub targets: u32,
+    pub workers: u32,
+    pub children: u32,
+}
+
+/// How large the slots of one kind are.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Words of the longest record.
+    pub record: usize,
+    /// Words of the near part.
+    pub near: usize,
+}
+
+impl Shape {
+    /// Name slots: 1 KiB each.
+    pub const NAME: Self = Self {
+        record: RECORD_WORDS,
+        near: 128,
+    };
+    /// Target slots: 2 KiB each.
+    pub const TARGET: Self = Self {
+        record: TARGET_WORDS,
+        near: 256,
+    };
+
+    /// Words of one copy that lie in the near part.
+    pub const fn copy_near(self) -> usize {
+        (self.near - SLOT_COPIES) / 2
+    }
+
+    /// Words of one copy that lie in the far part.
+    pub const fn copy_far(self) -> usize {
+        COPY_HEAD + self.record - self.copy_near()
+    }
+
+    /// Words of the far part.
+    pub const fn far(self) -> usize {
+        2 * self.copy_far()
+    }
+}
+
+/// Where the slots of one kind lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub count: u32,
+    pub shape: Shape,
+    near_at: usize,
+    far_at: usize,
+}
+
+impl Place {
+    /// First word of the near part of slot `index`.
+    pub const fn near(&self, index: u32) -> usize {
+        self.near_at + index as usize * self.shape.near
+    }
+
+    /// First word of the far part of slot `index`.
+    pub const fn far(&self, index: u32) -> usize {
+        self.far_at + index as usize * self.shape.far()
+    }
+}
 
 /// Positions that depend on the capacities.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    pub names: u32,
-    pub children: u32,
+    pub capacity: Capacity,
+    pub names: Place,
+    pub targets: Place,
+    pub workers_at: usize,
+    /// First words of the two bitmaps of kicks.
+    pub kicks_at: [usize; 2],
+    /// Words of the whole board; saturates where an address space is too small.
+    pub total: usize,
 }
 
 impl Layout {
-    /// First word of the near parts.
-    fn near_at(self) -> usize {
-        SEATS_AT + (self.children as usize).next_multiple_of(LINE)
-    }
-
-    /// First word of the far parts.
-    fn far_at(self) -> usize {
-        self.near_at()
-            .saturating_add((self.names as usize).saturating_mul(SLOT_NEAR))
-    }
-
-    /// Words of the whole board; saturates where an address space is too small.
-    pub fn total(self) -> usize {
-        self.far_at()
-            .saturating_add((self.names as usize).saturating_mul(SLOT_FAR))
-    }
-
-    /// First word of the near part of slot `index`.
-    pub fn near(self, index: u32) -> usize {
-        self.near_at() + index as usize * SLOT_NEAR
-    }
-
-    /// First word of the far part of slot `index`.
-    pub fn far(self, index: u32) -> usize {
-        self.far_at() + index as usize * SLOT_FAR
+    pub fn new(capacity: Capacity) -> Self {
+        let Capacity {
+            names,
+            targets,
+            workers,
+            children,
+        } = capacity;
+        let mut end = SEATS_AT;
+        let mut take = |count: u32, words: usize| {
+            let at = end;
+            let words = (count as usize).saturating_mul(words);
+            end = at
+                .saturating_add(words)
+                .checked_next_multiple_of(LINE)
+                .unwrap_or(usize::MAX);
+            at
+        };
+        take(children, 1);
+        let kicks_at = [(); 2].map(|()| take(targets.div_ceil(KICK_BITS), 1));
+        let workers_at = take(workers, WORKER_WORDS);
+        let names_near = take(names, Shape::NAME.near);
+        let targets_near = take(targets, Shape::TARGET.near);
+        let place = |count, shape, near_at, far_at| Place {
+            count,
+            shape,
+            near_at,
+            far_at,
+        };
+        Self {
+            capacity,
+            names: place(
+                names,
+                Shape::NAME,
+                names_near,
+                take(names, Shape::NAME.far()),
+            ),
+            targets: place(
+                targets,
+                Shape::TARGET,
+                targets_near,
+                take(targets, Shape::TARGET.far()),
+            ),
+            workers_at,
+            kicks_at,
+            total: end,
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! The parent's book of slots: which name has which slot, since and until when.
+//! One book for each kind of slot; a name is whatever text makes the identity there.
 //!
 //! It lives in the parent's own memory and outlives reloads; nothing in it comes
 //! from shared memory, where a child could have changed it.
@@ -6,12 +7,14 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
 
-use super::{NameId, Tag};
+use super::ids::{NameId, SlotId, Tag};
 
-/// The book.
+/// The book of the slots numbered by `I`.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct Ledger<I = NameId> {
+    kind: PhantomData<I>,
     capacity: u32,
     /// One entry per slot that was ever used.
     slots: Vec<Option<Entry>>,
@@ -27,19 +30,31 @@ struct Entry {
 }
 
 /// What a new epoch needs done on the board: first `freed`, then `assigned`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Plan {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan<I = NameId> {
     /// The slot of each name asked for, in the same order.
-    pub slots: Vec<(NameId, Tag)>,
+    pub slots: Vec<(I, Tag)>,
     /// Slots that get a new name.
-    pub assigned: Vec<(NameId, Tag, String)>,
+    pub assigned: Vec<(I, Tag, String)>,
     /// Slots that nobody uses any more; some may be assigned again at once.
-    pub freed: Vec<NameId>,
+    pub freed: Vec<I>,
+}
+
+impl<I> Default for Plan<I> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            assigned: Vec::new(),
+            freed: Vec::new(),
+        }
+    }
 }
 
 /// The board is too small.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full {
+    /// What the slots are for, in the plural.
+    pub what: &'static str,
     /// Slots needed, those of children still alive included.
     pub needed: usize,
     pub capacity: u32,
@@ -47,20 +62,25 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { needed, capacity } = self;
+        let Self {
+            what,
+            needed,
+            capacity,
+        } = self;
         write!(
             f,
-            "{needed} names are needed at once, but there is room for {capacity}"
+            "{needed} {what} are needed at once, but there is room for {capacity}"
         )
     }
 }
 
 impl Error for Full {}
 
-impl Ledger {
+impl<I: SlotId> Ledger<I> {
     /// An empty book for a board of `capacity` slots.
     pub fn new(capacity: u32) -> Self {
         Self {
+            kind: PhantomData,
             capacity,
             slots: Vec::new(),
             by_name: HashMap::new(),
@@ -80,7 +100,7 @@ impl Ledger {
         epoch: u64,
         names: &[&str],
         oldest_living: Option<u64>,
-    ) -> Result<Plan, Full> {
+    ) -> Result<Plan<I>, Full> {
         let mut next = self.clone();
         next.mark_used(epoch, names);
         let mut plan = Plan {
@@ -92,7 +112,7 @@ impl Ledger {
             if !next.by_name.contains_key(*name) {
                 let index = next.vacant(from).ok_or_else(|| next.full(names))?;
                 let tag = next.enter(index, name, epoch);
-                plan.assigned.push((NameId(index), tag, (*name).to_owned()));
+                plan.assigned.push((I::new(index), tag, (*name).to_owned()));
                 from = index + 1;
             }
             plan.slots.extend(next.find(name));
@@ -111,10 +131,10 @@ impl Ledger {
     }
 
     /// The slot of a name.
-    fn find(&self, name: &str) -> Option<(NameId, Tag)> {
+    fn find(&self, name: &str) -> Option<(I, Tag)> {
         let index = *self.by_name.get(name)?;
         let entry = self.slots.get(index as usize)?.as_ref()?;
-        Some((NameId(index), entry.tag))
+        Some((I::new(index), entry.tag))
     }
 
     fn mark_used(&mut self, epoch: u64, names: &[&str]) {
@@ -128,7 +148,7 @@ impl Ledger {
     }
 
     /// Takes out what nobody can still use.
-    fn sweep(&mut self, epoch: u64, oldest_living: Option<u64>) -> Vec<NameId> {
+    fn sweep(&mut self, epoch: u64, oldest_living: Option<u64>) -> Vec<I> {
         let unused = |entry: &mut Entry| {
             entry.last_epoch.saturating_add(1) < epoch
                 && oldest_living.is_none_or(|oldest| oldest > entry.last_epoch)
@@ -137,7 +157,7 @@ impl Ledger {
         for (index, slot) in (0..).zip(&mut self.slots) {
             if let Some(entry) = slot.take_if(unused) {
                 self.by_name.remove(&entry.name);
-                freed.push(NameId(index));
+                freed.push(I::new(index));
             }
         }
         freed
@@ -173,6 +193,7 @@ impl Ledger {
             .filter(|name| !self.by_name.contains_key(*name))
             .collect();
         Full {
+            what: I::WHAT,
             needed: self.by_name.len() + new.len(),
             capacity: self.capacity,
         }

@@ -2,20 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::region::Record;
 use crate::logic::addr::Addr;
 use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 
 /// Words before the addresses.
 const HEAD: usize = 10;
 /// Words of one address.
-const PER_ADDR: usize = 3;
+pub const ADDR_WORDS: usize = 3;
 /// Words of the longest record.
-pub const RECORD_WORDS: usize = HEAD + MAX_ADDRS * PER_ADDR;
+pub const RECORD_WORDS: usize = HEAD + MAX_ADDRS * ADDR_WORDS;
 
-impl NameRecord {
-    /// Writes the record into `out` and returns the number of words. Addresses
-    /// beyond the first [`MAX_ADDRS`] are left out.
-    pub(super) fn encode(&self, out: &mut [u64; RECORD_WORDS]) -> usize {
+impl Record for NameRecord {
+    /// Addresses beyond the first [`MAX_ADDRS`] are left out.
+    fn encode(&self, out: &mut [u64]) -> usize {
         let count = self.addrs.len().min(MAX_ADDRS);
         let source = match self.source {
             Source::None => 0,
@@ -26,15 +26,14 @@ impl NameRecord {
         out[1] = self.expires_ms;
         out[2..6].copy_from_slice(&self.v4.encode());
         out[6..10].copy_from_slice(&self.v6.encode());
-        let words = out[HEAD..].chunks_exact_mut(PER_ADDR);
+        let words = out[HEAD..].chunks_exact_mut(ADDR_WORDS);
         for (words, addr) in words.zip(&self.addrs) {
             words.copy_from_slice(&encode_addr(addr));
         }
-        HEAD + count * PER_ADDR
+        HEAD + count * ADDR_WORDS
     }
 
-    /// Reads a record; `None` when the words are not one.
-    pub(super) fn decode(words: &[u64]) -> Option<Self> {
+    fn decode(words: &[u64]) -> Option<Self> {
         let (head, addrs) = words.split_at_checked(HEAD)?;
         let (kind, ttl_s) = unpack(head[0]);
         let source = match kind & 0xff {
@@ -44,12 +43,12 @@ impl NameRecord {
             _ => return None,
         };
         let count = (kind >> 8) as usize;
-        if count > MAX_ADDRS || addrs.len() != count * PER_ADDR {
+        if count > MAX_ADDRS || addrs.len() != count * ADDR_WORDS {
             return None;
         }
         Some(Self {
             addrs: addrs
-                .chunks_exact(PER_ADDR)
+                .chunks_exact(ADDR_WORDS)
                 .map(decode_addr)
                 .collect::<Option<_>>()?,
             v4: FamilyState::decode(&head[2..6]),
@@ -84,7 +83,7 @@ impl FamilyState {
 }
 
 /// An address as two words of bits and one of family and scope.
-fn encode_addr(addr: &Addr) -> [u64; PER_ADDR] {
+pub(super) fn encode_addr(addr: &Addr) -> [u64; ADDR_WORDS] {
     match addr.ip {
         IpAddr::V4(ip) => [0, u64::from(ip.to_bits()), pack(4, addr.scope)],
         IpAddr::V6(ip) => {
@@ -94,12 +93,16 @@ fn encode_addr(addr: &Addr) -> [u64; PER_ADDR] {
     }
 }
 
-fn decode_addr(words: &[u64]) -> Option<Addr> {
-    let (family, scope) = unpack(words[2]);
+/// Reads an address; `None` when the words are not one.
+pub(super) fn decode_addr(words: &[u64]) -> Option<Addr> {
+    let &[high, low, kind] = words else {
+        return None;
+    };
+    let (family, scope) = unpack(kind);
     let ip = match family {
-        4 if words[0] == 0 => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(words[1]).ok()?)),
+        4 if high == 0 => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(low).ok()?)),
         6 => IpAddr::V6(Ipv6Addr::from_bits(
-            u128::from(words[0]) << 64 | u128::from(words[1]),
+            u128::from(high) << 64 | u128::from(low),
         )),
         _ => return None,
     };

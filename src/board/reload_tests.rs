@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::tests::make;
 use super::*;
 
 fn ledger(capacity: u32) -> Ledger {
@@ -99,7 +100,7 @@ fn empty_and_repeated_names() {
     assert_eq!(ledger.plan(1, &[], None), Ok(Plan::default()));
     let plan = ledger.plan(2, &["a", "a"], None).unwrap();
     assert_eq!((ids(&plan), plan.assigned.len()), (vec![0, 0], 1));
-    assert_eq!(Ledger::new(0).plan(1, &["a"], None).unwrap_err().needed, 1);
+    assert_eq!(self::ledger(0).plan(1, &["a"], None).unwrap_err().needed, 1);
 }
 
 /// The names of an epoch: the set grows and shrinks, some stay for ever.
@@ -131,9 +132,12 @@ fn belongs_to(record: &NameRecord, name: &str) -> bool {
 }
 
 fn small_board(names: u32, children: u32) -> Board {
-    let words = Board::words_needed(names, children);
-    let words: Box<[_]> = (0..words).map(|_| AtomicU64::new(0)).collect();
-    Board::format(Box::leak(words), names, children).unwrap()
+    make(Capacity {
+        names,
+        targets: names,
+        workers: names,
+        children,
+    })
 }
 
 /// The names of each epoch and their slots.

@@ -85,7 +85,7 @@ pub enum Content {
 pub enum WriteError {
     /// There is no slot of that number.
     OutOfRange,
-    /// The slot belongs to another name now.
+    /// The slot belongs to somebody else now.
     OtherTag,
     /// Somebody else changed the slot meanwhile.
     Overtaken,
@@ -95,7 +95,7 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OutOfRange => "no such slot",
-            Self::OtherTag => "the slot belongs to another name now",
+            Self::OtherTag => "the slot belongs to somebody else now",
             Self::Overtaken => "somebody else changed the slot meanwhile",
         })
     }

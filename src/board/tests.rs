@@ -3,29 +3,34 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::layout::{CHILDREN_AT, LAYOUT_AT, MAGIC_AT, NAMES_AT, SLOT_VERSION};
+use super::layout::{
+    CHILDREN_AT, LAYOUT_AT, MAGIC_AT, NAMES_AT, SLOT_VERSION, TARGETS_AT, WORKERS_AT,
+};
 use super::*;
 use crate::logic::addr::Addr;
 
-pub const NAMES: u32 = 4;
-pub const CHILDREN: u32 = 3;
+pub const SMALL: Capacity = Capacity {
+    names: 4,
+    targets: 3,
+    workers: 5,
+    children: 3,
+};
 const ID: NameId = NameId(1);
 
 /// Zeroed words that live for ever, as a mapping does.
-fn words(n: usize) -> &'static [AtomicU64] {
+pub fn words(n: usize) -> &'static [AtomicU64] {
     Box::leak((0..n).map(|_| AtomicU64::new(0)).collect())
 }
 
-fn small(names: u32, children: u32) -> Board {
-    let words = words(Board::words_needed(names, children));
-    Board::format(words, names, children).unwrap()
+pub fn make(capacity: Capacity) -> Board {
+    Board::format(words(Board::words_needed(capacity)), capacity).unwrap()
 }
 
 pub fn board() -> Board {
-    small(NAMES, CHILDREN)
+    make(SMALL)
 }
 
-fn record(n: u32, addrs: usize) -> NameRecord {
+pub fn record(n: u32, addrs: usize) -> NameRecord {
     let addr = |i: usize| match i % 3 {
         0 => Addr::v4(Ipv4Addr::from_bits(n + i as u32)),
         1 => Addr::v6(Ipv6Addr::from_bits(u128::MAX - u128::from(n)), 0),
@@ -50,15 +55,15 @@ fn record(n: u32, addrs: usize) -> NameRecord {
 
 #[test]
 fn format_and_open_agree() {
-    let words = words(Board::words_needed(NAMES, CHILDREN) + 1);
+    let words = words(Board::words_needed(SMALL) + 1);
     assert!(Board::open(words).is_none(), "not formatted yet");
-    assert!(Board::format(&words[..words.len() - 2], NAMES, CHILDREN).is_none());
-    let made = Board::format(words, NAMES, CHILDREN).unwrap();
+    assert!(Board::format(&words[..words.len() - 2], SMALL).is_none());
+    let made = Board::format(words, SMALL).unwrap();
     let tag = Tag::new("a.test", 1);
     made.assign(ID, tag, "a.test");
     made.write(ID, tag, &record(1, 2)).unwrap();
     let opened = Board::open(words).unwrap();
-    assert_eq!(opened.name_capacity(), NAMES);
+    assert_eq!(opened.layout.capacity, SMALL);
     assert_eq!(opened.read(ID, tag).unwrap().record, record(1, 2));
     assert!(
         Board::open(&words[..words.len() - 2]).is_none(),
@@ -72,14 +77,18 @@ fn open_refuses_other_layouts() {
     for (at, wrong) in [
         (MAGIC_AT, 1),
         (LAYOUT_AT, LAYOUT + 1),
-        (NAMES_AT, u64::from(NAMES) + 1),
+        (NAMES_AT, u64::from(SMALL.names) + 1),
+        (TARGETS_AT, u64::from(SMALL.targets) + 1),
+        (TARGETS_AT, u32::MAX.into()),
+        (WORKERS_AT, u64::MAX),
+        (WORKERS_AT, u32::MAX.into()),
         (NAMES_AT, u64::MAX),
         (NAMES_AT, u32::MAX.into()),
         (CHILDREN_AT, u32::MAX.into()),
         (CHILDREN_AT, 1 << 32),
     ] {
-        let words = words(Board::words_needed(NAMES, CHILDREN));
-        Board::format(words, NAMES, CHILDREN).unwrap();
+        let words = words(Board::words_needed(SMALL));
+        Board::format(words, SMALL).unwrap();
         words[at].store(wrong, Ordering::Relaxed);
         assert!(Board::open(words).is_none(), "word {at} = {wrong}");
     }
@@ -149,13 +158,13 @@ fn a_slot_changes_hands() {
 #[test]
 fn slots_do_not_touch_each_other() {
     let board = board();
-    let ids: Vec<_> = (0..NAMES)
+    let ids: Vec<_> = (0..SMALL.names)
         .map(|n| (NameId(n), Tag(u64::from(n) + 1)))
         .collect();
     for (id, tag) in &ids {
         board.assign(*id, *tag, &"x".repeat(300));
     }
-    let seats: Vec<_> = (1..=CHILDREN)
+    let seats: Vec<_> = (1..=SMALL.children)
         .filter_map(|pid| board.join(pid, 1))
         .collect();
     for round in 0..2 {
@@ -172,13 +181,14 @@ fn slots_do_not_touch_each_other() {
     }
     assert_eq!(seats.len(), 3);
     assert_eq!(board.children().count(), 3);
-    assert_eq!(Board::open(board.words).unwrap().name_capacity(), NAMES);
+    let opened = Board::open(board.words).unwrap();
+    assert_eq!(opened.layout.capacity, SMALL);
 }
 
 #[test]
 fn no_slot_of_that_number() {
     let board = board();
-    for id in [NameId(NAMES), NameId(u32::MAX)] {
+    for id in [NameId(SMALL.names), NameId(u32::MAX)] {
         board.assign(id, Tag(7), "a.test");
         board.free(id);
         assert_eq!(board.version(id), 0);
@@ -196,7 +206,7 @@ fn a_writer_that_died_half_way_is_not_seen() {
     board.assign(ID, tag, "a.test");
     let version = board.write(ID, tag, &record(1, MAX_ADDRS)).unwrap();
     // What a writer leaves that died before it published.
-    let spare = &board.slot(ID).unwrap().copies[(version & 1 ^ 1) as usize];
+    let spare = &board.name_region().slot(ID.0).unwrap().copies[(version & 1 ^ 1) as usize];
     for word in spare.near.iter().chain(spare.far) {
         word.store(u64::MAX, Ordering::Relaxed);
     }
@@ -211,7 +221,7 @@ fn each_damaged_word_of_a_record_is_noticed() {
     let tag = Tag::new("a.test", 1);
     board.assign(ID, tag, "a.test");
     let version = board.write(ID, tag, &record(1, 20)).unwrap();
-    let copy = &board.slot(ID).unwrap().copies[(version & 1) as usize];
+    let copy = &board.name_region().slot(ID.0).unwrap().copies[(version & 1) as usize];
     let used = slot::COPY_HEAD + 10 + 3 * 20;
     for word in copy.near.iter().chain(copy.far).take(used) {
         let good = word.fetch_xor(1 << 17, Ordering::Relaxed);
@@ -239,7 +249,7 @@ fn numbers_wrap() {
 
     let tag = Tag::new("a.test", 1);
     board.assign(ID, tag, "a.test");
-    board.near(ID).unwrap()[SLOT_VERSION].store(u64::MAX, Ordering::Relaxed);
+    board.name_region().near(ID.0).unwrap()[SLOT_VERSION].store(u64::MAX, Ordering::Relaxed);
     assert_eq!(board.write(ID, tag, &record(1, 1)), Ok(0));
     assert_eq!(board.read(ID, tag).unwrap().record, record(1, 1));
 }
@@ -312,7 +322,10 @@ fn seats() {
 
 #[test]
 fn seats_are_taken_once() {
-    let board = small(1, 8);
+    let board = make(Capacity {
+        children: 8,
+        ..Capacity::default()
+    });
     std::thread::scope(|scope| {
         for thread in 0..4_u32 {
             scope.spawn(move || {
@@ -340,20 +353,4 @@ fn tags_differ() {
     assert!(!seen.contains(&Tag(0)));
     assert_ne!(Tag::new("", 1), Tag::new("\0", 1));
     assert_eq!(Tag::new("a.test", 1), Tag::new("a.test", 1));
-}
-
-#[test]
-fn a_thousand_small_names_take_little_memory() {
-    let board = small(1000, 256);
-    for id in (0..1000).map(NameId) {
-        board.assign(id, Tag(1), "app.test");
-        for n in 0..2 {
-            board.write(id, Tag(1), &record(n, 10)).unwrap();
-        }
-    }
-    // Nothing beyond the near parts was touched: about 1 MB.
-    let far = board.layout.far(0);
-    assert!(far * 8 < 1100 << 10, "{far} words");
-    let touched = |word: &AtomicU64| word.load(Ordering::Relaxed) != 0;
-    assert!(!board.words[far..].iter().any(touched));
 }

@@ -2,8 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::layout::{SEATS_AT, SLOT_VERSION};
-use super::tests::{CHILDREN, NAMES, board};
+use super::health::{PER_ADDR, TARGET_WORDS};
+use super::layout::{
+    CHILDREN_AT, LAYOUT, LAYOUT_AT, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, SLOT_VERSION, TARGETS_AT,
+    WORKERS_AT,
+};
+use super::tests::{SMALL, board};
 use super::*;
 
 /// Wild words everywhere, with and without a plausible head, never make a reader
@@ -18,35 +22,70 @@ fn wild_bytes() {
         state
     };
     let board = board();
-    let mut known = 0;
+    let (mut opened, mut known, mut targets) = (0, 0, 0);
     for round in 0..3000 {
         // Small values as well: they pass for lengths and tags.
         let mask = if round % 2 == 0 { u64::MAX } else { 0x1ff };
         for word in &board.words[SEATS_AT..] {
             word.store(random() & mask, Ordering::Relaxed);
         }
-        for at in 0..SEATS_AT {
-            let keep = round % 3 == 0 && at < 4;
-            board.words[at].store(if keep { 5 } else { random() }, Ordering::Relaxed);
+        for word in &board.words[..SEATS_AT] {
+            word.store(random(), Ordering::Relaxed);
+        }
+        if round % 3 == 0 {
+            claim(&board, random());
         }
         if let Some(other) = Board::open(board.words) {
-            assert!(other.layout.total() <= board.words.len());
+            assert!(other.layout.total <= board.words.len());
+            opened += 1;
         }
         board.leader();
         board.announce_epoch(board.epoch().wrapping_add(1));
         board.bump_generation();
         for (index, pid, _) in board.children() {
-            assert!(index < CHILDREN as usize && pid != 0);
+            assert!(index < SMALL.children as usize && pid != 0);
             board.clear_seat(index, pid);
         }
-        for id in (0..NAMES).map(NameId) {
+        for id in (0..SMALL.names).map(NameId) {
             known += usize::from(wild_slot(&board, id, random()));
         }
+        wild_flags(&board, random());
+        for id in (0..SMALL.targets).map(TargetId) {
+            targets += usize::from(wild_target(&board, id, random()));
+        }
     }
-    assert!(
-        known > 3000,
-        "{known}: the wild records are never plausible"
-    );
+    assert!((100..2900).contains(&opened), "{opened} plausible heads");
+    for (n, what) in [(known, "names"), (targets, "targets")] {
+        assert!(n > 2000, "{n}: wild records of {what} are never plausible");
+    }
+}
+
+/// A head that is right but for its capacities.
+fn claim(board: &Board, random: u64) {
+    for (at, value) in [
+        (MAGIC_AT, MAGIC),
+        (LAYOUT_AT, LAYOUT),
+        (NAMES_AT, random & 7),
+        (TARGETS_AT, random >> 3 & 3),
+        (WORKERS_AT, random >> 5 & 7),
+        (CHILDREN_AT, random >> 8 & 7),
+    ] {
+        board.words[at].store(value, Ordering::Relaxed);
+    }
+}
+
+/// Wild marks of targets in use, kicks and worker slots.
+fn wild_flags(board: &Board, salt: u64) {
+    let most = SMALL.targets as usize;
+    for kick in [Kick::Failed, Kick::Silent] {
+        board.kick(TargetId(salt as u32), kick);
+        assert!(board.take_kicks(kick).iter().all(|id| id.0 < SMALL.targets));
+    }
+    assert!(board.targets().count() <= most);
+    for id in [WorkerId(0), WorkerId(salt as u32)] {
+        board.keep_until(id, Tag(salt & 0x1ff), salt);
+        board.kept_until(id, Tag(salt & 0x1ff));
+    }
 }
 
 /// Reads a slot of wild words, and again with a right checksum over wild contents.
@@ -56,7 +95,7 @@ fn wild_slot(board: &Board, id: NameId, salt: u64) -> bool {
     // Each wild byte becomes at most one replacement character.
     assert!(name.chars().count() <= 255);
     board.read(id, tag);
-    let slot = board.slot(id).unwrap();
+    let slot = board.name_region().slot(id.0).unwrap();
     let mut wild = [0; RECORD_WORDS];
     for (to, word) in wild.iter_mut().zip(&board.words[SEATS_AT..]) {
         *to = word.load(Ordering::Relaxed) ^ salt;
@@ -73,8 +112,37 @@ fn wild_slot(board: &Board, id: NameId, salt: u64) -> bool {
     if let Some(read) = &read {
         assert_eq!(
             read.version,
-            board.near(id).unwrap()[SLOT_VERSION].load(Ordering::Relaxed)
+            board.name_region().near(id.0).unwrap()[SLOT_VERSION].load(Ordering::Relaxed)
         );
+        assert!(read.record.addrs.len() <= MAX_ADDRS);
+    }
+    read.is_some_and(|read| !read.record.addrs.is_empty())
+}
+
+/// As [`wild_slot`], for a target.
+fn wild_target(board: &Board, id: TargetId, salt: u64) -> bool {
+    let (tag, key) = board.target_owner(id).unwrap_or((Tag(1), String::new()));
+    assert!(key.chars().count() <= 255);
+    board.read_target(id, tag);
+    let slot = board.target_region().slot(id.0).unwrap();
+    let mut wild = [0; TARGET_WORDS];
+    for (to, word) in wild.iter_mut().zip(&board.words[SEATS_AT..]) {
+        *to = word.load(Ordering::Relaxed) ^ salt;
+    }
+    let addrs = salt as usize % (MAX_ADDRS + 2);
+    wild[0] = (addrs as u64) << 16 | salt >> 48;
+    // Plausible, but for at most one address with a state or a reason that does not exist.
+    for (i, addr) in wild[1..].chunks_mut(PER_ADDR).enumerate() {
+        let odd = u64::from(i as u64 == salt >> 40 & 0xff);
+        addr[2] = addr[2] & 0xffff_ffff | 6 << 32;
+        addr[3] = (addr[3] % 3 + odd * (salt & 4)) << 32 | (3 + odd * (salt >> 3 & 3)) << 16;
+    }
+    let len = (1 + PER_ADDR * addrs).min(TARGET_WORDS);
+    slot.write(slot.tag.load(Ordering::Relaxed), &wild[..len])
+        .unwrap();
+    let read = board.read_target(id, tag);
+    if let Some(read) = &read {
+        assert_eq!(read.version, board.target_version(id));
         assert!(read.record.addrs.len() <= MAX_ADDRS);
     }
     read.is_some_and(|read| !read.record.addrs.is_empty())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::logic::addr::Families;
+use crate::logic::health::Rules;
 
 /// The value of `live=` and `ProxyLive`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,14 @@ impl Default for TtlBounds {
     }
 }
 
+/// The value of `liveprobe=`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Probe {
+    /// A TCP connect.
+    Tcp,
+    Off,
+}
+
 /// What was written on the lines of one worker.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Params {
@@ -50,6 +59,13 @@ pub struct Params {
     /// Some(None) is `forever`.
     pub stale: Option<Option<Duration>>,
     pub spread: Option<bool>,
+    pub probe: Option<Probe>,
+    pub port: Option<u16>,
+    pub interval: Option<Duration>,
+    pub timeout: Option<Duration>,
+    pub fall: Option<u32>,
+    pub rise: Option<u32>,
+    pub last_resort: Option<bool>,
 }
 
 /// What is in force for one live worker.
@@ -60,22 +76,23 @@ pub struct Settings {
     /// How long the last good addresses are kept; None is forever.
     pub stale: Option<Duration>,
     pub spread: bool,
+    pub probe: Probe,
+    /// The port of the probe; None for the worker's.
+    pub port: Option<u16>,
+    pub rules: Rules,
+    /// The last usable member stays in on time-outs.
+    pub last_resort: bool,
+    /// The probe parameters written on the worker's own lines, for messages.
+    pub probe_given: Option<&'static str>,
 }
 
 /// Parameters of the interface that this version does not have.
-const NOT_YET: [&str; 12] = [
+const NOT_YET: [&str; 5] = [
     "livetemplate",
-    "liveprobe",
     "liveuri",
     "liveexpect",
     "livehost",
-    "liveport",
-    "liveinterval",
-    "livetimeout",
-    "livefall",
-    "liverise",
     "liverescue",
-    "livelastresort",
 ];
 
 /// Reads an httpd time (`500ms`, `2s`, `1min`, a bare number is seconds) into microseconds.
@@ -95,6 +112,15 @@ impl Params {
             "livefamily" => families(value).map(|v| self.families = Some(v)),
             "livestale" => stale(value, time).map(|v| self.stale = Some(v)),
             "livespread" => on_off(value).map(|v| self.spread = Some(v)),
+            "liveprobe" => probe(value).map(|v| self.probe = Some(v)),
+            "liveport" => port(value).map(|v| self.port = Some(v)),
+            "liveinterval" => {
+                within(value, time, &INTERVAL).map(|v| self.interval = Some(v))
+            }
+            "livetimeout" => within(value, time, &TIMEOUT).map(|v| self.timeout = Some(v)),
+            "livefall" => count(value).map(|v| self.fall = Some(v)),
+            "liverise" => count(value).map(|v| self.rise = Some(v)),
+            "livelastresort" => on_off(value).map(|v| self.last_resort = Some(v)),
             other if NOT_YET.contains(&other) => {
                 Err("is not supported yet by this version of mod_proxy_live: remove it".into())
             }
@@ -112,8 +138,87 @@ impl Params {
             families: self.families.unwrap_or(Families::ANY),
             stale: self.stale.unwrap_or(None),
             spread: self.spread.unwrap_or(true),
+            probe: self.probe.unwrap_or(Probe::Tcp),
+            port: self.port,
+            rules: Rules {
+                interval_ms: self.interval.map_or(2_000, millis),
+                timeout_ms: self.timeout.map_or(500, millis),
+                fall: self.fall.unwrap_or(2),
+                rise: self.rise.unwrap_or(2),
+            },
+            last_resort: self.last_resort.unwrap_or(true),
+            probe_given: self.probe_given(),
         }
     }
+
+    /// A parameter of probes that is written and says more than `liveprobe=off`.
+    fn probe_given(&self) -> Option<&'static str> {
+        let given = [
+            ("liveprobe", self.probe.is_some()),
+            ("liveport", self.port.is_some()),
+            ("liveinterval", self.interval.is_some()),
+            ("livetimeout", self.timeout.is_some()),
+            ("livefall", self.fall.is_some()),
+            ("liverise", self.rise.is_some()),
+            ("livelastresort", self.last_resort.is_some()),
+        ];
+        let off = self.probe == Some(Probe::Off);
+        let first = given.iter().find(|(_, is)| *is)?;
+        (!off).then_some(first.0)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Bounds of a time, and how a message names them.
+struct Bounds(Duration, Duration, &'static str);
+
+const INTERVAL: Bounds = Bounds(
+    Duration::from_millis(100),
+    Duration::from_secs(3600),
+    "a time from 100ms to 1h such as 2s",
+);
+const TIMEOUT: Bounds = Bounds(
+    Duration::from_millis(10),
+    Duration::from_secs(60),
+    "a time from 10ms to 1min such as 500ms",
+);
+
+fn within(value: &str, time: ReadTime, bounds: &Bounds) -> Result<Duration, String> {
+    let Bounds(least, most, words) = bounds;
+    positive_time(value, time)
+        .filter(|t| (least..=most).contains(&t))
+        .ok_or_else(|| format!("must be {words}; read '{value}'"))
+}
+
+fn probe(value: &str) -> Result<Probe, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "tcp" => Ok(Probe::Tcp),
+        "off" => Ok(Probe::Off),
+        later @ ("tls" | "http") => Err(format!(
+            "{later} is not supported yet by this version: write tcp or off"
+        )),
+        _ => Err(format!("must be tcp or off; read '{value}'")),
+    }
+}
+
+/// Digits only: no sign, no blanks.
+fn number(value: &str, least: u32, most: u32) -> Option<u32> {
+    let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    let number = value.parse().ok().filter(|_| digits)?;
+    (least..=most).contains(&number).then_some(number)
+}
+
+fn port(value: &str) -> Result<u16, String> {
+    number(value, 1, 65_535)
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or_else(|| format!("must be a port from 1 to 65535; read '{value}'"))
+}
+
+fn count(value: &str) -> Result<u32, String> {
+    number(value, 1, 100).ok_or_else(|| format!("must be a number from 1 to 100; read '{value}'"))
 }
 
 fn on_off(value: &str) -> Result<bool, String> {
@@ -173,99 +278,4 @@ fn stale(value: &str, time: ReadTime) -> Result<Option<Duration>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Enough of httpd's reading of times for these tests; the real one is used on a real server.
-    pub(crate) fn time(text: &str) -> Option<i64> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let factor = match unit {
-            "" | "s" => 1_000_000,
-            "ms" => 1000,
-            "min" => 60_000_000,
-            "h" => 3_600_000_000,
-            _ => return None,
-        };
-        number.parse::<i64>().ok()?.checked_mul(factor)
-    }
-
-    fn set(key: &str, value: &str) -> Result<Params, String> {
-        let mut params = Params::default();
-        params.set(key, value, &time).map(|ours| {
-            assert!(ours, "{key}");
-            params
-        })
-    }
-
-    #[test]
-    fn good_values() {
-        assert_eq!(set("live", "On").unwrap().live, Some(Mode::On));
-        assert_eq!(set("LIVE", "off").unwrap().live, Some(Mode::Off));
-        let bounds = set("livettl", "500ms-10min").unwrap().ttl.unwrap();
-        assert_eq!(bounds.min, Duration::from_millis(500));
-        assert_eq!(bounds.max, Duration::from_secs(600));
-        let six = set("livefamily", "ipv6").unwrap();
-        assert_eq!(six.families, Some(Families::V6));
-        assert_eq!(set("livestale", "forever").unwrap().stale, Some(None));
-        let hour = Some(Some(Duration::from_secs(3600)));
-        assert_eq!(set("livestale", "1h").unwrap().stale, hour);
-        assert_eq!(set("livespread", "off").unwrap().spread, Some(false));
-    }
-
-    #[test]
-    fn wrong_values_name_key_and_value() {
-        let table = [
-            ("live", "", "live must be on or off; read ''"),
-            ("live", "yes", "read 'yes'"),
-            ("live", "observe", "live observe is not supported yet"),
-            ("livettl", "", "livettl must be min-max"),
-            ("livettl", "5s", "read '5s'"),
-            ("livettl", "10s-1s", "read '10s-1s'"),
-            ("livettl", "0-1s", "from 100ms"),
-            ("livettl", "-1s", "read '-1s'"),
-            ("livettl", "1s-", "read '1s-'"),
-            ("livettl", "1s-99999999999999h", "read '1s-99999999999999h'"),
-            ("livettl", "1s-1fortnight", "read '1s-1fortnight'"),
-            (
-                "livefamily",
-                "ipv5",
-                "must be any, ipv4 or ipv6; read 'ipv5'",
-            ),
-            ("livestale", "", "must be forever or a time"),
-            ("livettl", "1sfoo-2s", "read '1sfoo-2s'"),
-            ("livestale", "5stupid", "read '5stupid'"),
-            ("livestale", "0", "read '0'"),
-            ("livestale", "-3s", "read '-3s'"),
-            ("livestale", "99999999999999999999s", "must be forever"),
-            ("livespread", "maybe", "must be on or off; read 'maybe'"),
-        ];
-        for (key, value, part) in table {
-            let message = set(key, value).expect_err(value);
-            assert!(message.starts_with(key), "{message}");
-            assert!(message.contains(part), "{key}={value}: {message}");
-        }
-    }
-
-    #[test]
-    fn later_parameters_are_refused_and_foreign_ones_passed_on() {
-        for key in NOT_YET {
-            let message = set(key, "on").unwrap_err();
-            assert!(message.contains("not supported yet"), "{message}");
-        }
-        let mut params = Params::default();
-        assert_eq!(params.set("hcmethod", "TCP", &time), Ok(false));
-        assert_eq!(params.set("lives", "9", &time), Ok(false));
-        assert_eq!(params, Params::default());
-    }
-
-    #[test]
-    fn defaults() {
-        let s = Params::default().settings();
-        assert_eq!(s.ttl.min, Duration::from_secs(1));
-        assert_eq!(s.ttl.max, Duration::from_secs(3600));
-        assert!(s.spread && s.stale.is_none() && s.families == Families::ANY);
-    }
-}
+mod tests;

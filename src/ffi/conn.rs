@@ -11,6 +11,7 @@ use super::sys;
 use crate::adopt::child;
 use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request;
+use crate::board::Kick;
 use crate::logic::addr::Addr;
 
 const OK: c_int = sys::OK as c_int;
@@ -108,7 +109,12 @@ unsafe extern "C" fn input_filter(
         return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) }
+    let status = unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) };
+    if status != OK && block == sys::apr_read_type_e_APR_BLOCK_READ {
+        // SAFETY: as for `begin_use`; the connection's pool still holds the reference.
+        unsafe { read_failed(conn, status) };
+    }
+    status
 }
 
 /// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
@@ -126,6 +132,89 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
         };
         request::touch(&conn, false)
     })
+}
+
+/// A read of an answer failed or ended: when it was reset, or nothing of an answer had come, somebody
+/// should look at the backend.
+///
+/// # Safety
+/// `conn` came from Arc::into_raw and somebody holds that reference during the call.
+#[cold]
+unsafe fn read_failed(conn: *const Conn, status: sys::apr_status_t) {
+    guard("a failed read", (), || {
+        // SAFETY: by the caller's promise; no longer used than this call.
+        let conn = unsafe { &*conn };
+        let reset = status == libc::ECONNRESET;
+        let unanswered = || Ages::of(conn).is_some_and(|ages| ages.never_heard || ages.waits());
+        if let Some(child) = child::current()
+            && (reset || unanswered())
+        {
+            child.kick(conn.entry as usize, Kick::Failed);
+        }
+    });
+}
+
+/// How long a request without the first byte of an answer counts as ordinary, in milliseconds.
+const SILENT_MS: u32 = 250;
+
+/// Whether a request went out on this connection a while ago and nothing has come back.
+///
+/// The caller holds the registry's lock, so the descriptor is still this connection's.
+pub fn is_silent(conn: &Conn) -> bool {
+    Ages::of(conn).is_some_and(|ages| {
+        // Each repetition of unacknowledged data is "sent" again: after the first one enough is known.
+        // A clock tick cannot tell what was sent and received within it: one look too many.
+        ages.received_ms >= ages.sent_ms && (ages.repeats || ages.sent_ms >= SILENT_MS)
+    })
+}
+
+/// What the kernel knows of the data on a connection.
+struct Ages {
+    /// Milliseconds since the last data were sent and received (for a new connection: since it began).
+    sent_ms: u32,
+    received_ms: u32,
+    /// Sent data are being repeated, because nobody acknowledges them.
+    repeats: bool,
+    /// Nothing was ever received.
+    never_heard: bool,
+}
+
+impl Ages {
+    /// Reads `struct tcp_info` of linux/tcp.h, whose later fields libc does not know.
+    fn of(conn: &Conn) -> Option<Self> {
+        const RETRANSMITS: usize = 2;
+        const LAST_DATA_SENT: usize = 44;
+        const LAST_DATA_RECV: usize = 52;
+        const BYTES_RECEIVED: usize = 128;
+        const LEN: usize = BYTES_RECEIVED + 8;
+        let mut info = [0u8; LEN];
+        let mut len = LEN as libc::socklen_t;
+        // SAFETY: `info` has room for `len` bytes.
+        let status = unsafe {
+            libc::getsockopt(
+                conn.fd,
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &mut len,
+            )
+        };
+        if status != 0 || len as usize != LEN {
+            return None;
+        }
+        let age = |at: usize| info[at..].first_chunk().map(|b| u32::from_ne_bytes(*b));
+        Some(Self {
+            sent_ms: age(LAST_DATA_SENT)?,
+            received_ms: age(LAST_DATA_RECV)?,
+            repeats: info[RETRANSMITS] > 0,
+            never_heard: info[BYTES_RECEIVED..].iter().all(|b| *b == 0),
+        })
+    }
+
+    /// The last data were sent, not received.
+    fn waits(&self) -> bool {
+        self.received_ms > self.sent_ms
+    }
 }
 
 /// Shuts an idle connection down; its owner finds it ended at its next use.

@@ -9,7 +9,7 @@ use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::{address, conn, module, params, sys};
 use crate::adopt::request::{self, Enter};
-use crate::adopt::{child, plan};
+use crate::adopt::{child, gather, plan};
 use crate::config;
 use crate::log as log_line;
 
@@ -56,6 +56,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
             first,
         );
         sys::ap_hook_post_config(Some(post_config_late), BALANCER.0.as_ptr(), none, last);
+        sys::ap_hook_check_config(Some(check_config), none, none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
@@ -63,6 +64,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         let loaded = sys::live_proxy_loaded() != 0;
         if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
+            sys::live_hook_post_request(Some(post_request));
         }
         PROXY_BEFORE.store(loaded, Ordering::Release);
     }
@@ -103,6 +105,7 @@ unsafe extern "C" fn post_config(
         return OK;
     }
     guard("post_config", FAILED, || {
+        plan::note_configured(Server::new(main));
         match plan::make(Server::new(main)) {
             Ok(()) => OK,
             Err(message) => {
@@ -121,7 +124,7 @@ unsafe extern "C" fn post_config_late(
     main: *mut sys::server_rec,
 ) -> c_int {
     guard("post_config", OK, || {
-        plan::clear_leftovers(Server::new(main));
+        plan::restore(Server::new(main));
         OK
     })
 }
@@ -203,7 +206,54 @@ unsafe extern "C" fn scheme_handler(
     let status =
         unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
     guard("the request's end", (), || {
+        if FAILED_ATTEMPT.contains(&status) {
+            child.kick_worker(Worker::new(worker));
+        }
         request::leave(child, r as usize, status == sys::SUSPENDED)
     });
     status
+}
+
+/// What scheme handlers return when the backend could not be reached or did not answer.
+const FAILED_ATTEMPT: std::ops::RangeInclusive<c_int> =
+    sys::HTTP_BAD_GATEWAY as c_int..=sys::HTTP_GATEWAY_TIME_OUT as c_int;
+
+/// `failonstatus` and `failontimeout`: mod_proxy_balancer, whose turn is next, puts the member into error
+/// for its `retry`, and that must last.
+unsafe extern "C" fn post_request(
+    worker: *mut sys::proxy_worker,
+    balancer: *mut sys::proxy_balancer,
+    r: *mut sys::request_rec,
+    _conf: *mut sys::proxy_server_conf,
+) -> c_int {
+    if worker.is_null() || balancer.is_null() {
+        return DECLINED;
+    }
+    // SAFETY: mod_proxy's own worker, balancer and request of a request that has just ended.
+    if unsafe { sys::live_answer_fails_worker(worker, balancer, r) } != 0 {
+        guard("an answer that fails its worker", (), || {
+            if let Some(child) = child::current() {
+                child.keep_in_error(Worker::new(worker));
+            }
+        });
+    }
+    DECLINED
+}
+
+/// What contradicts itself is an error of the configuration, for `httpd -t` too.
+unsafe extern "C" fn check_config(
+    _pconf: *mut sys::apr_pool_t,
+    _plog: *mut sys::apr_pool_t,
+    _ptemp: *mut sys::apr_pool_t,
+    main: *mut sys::server_rec,
+) -> c_int {
+    guard("check_config", FAILED, || {
+        match config::with(|c| gather::check(c, Server::new(main))) {
+            Ok(()) => OK,
+            Err(message) => {
+                log::write(Level::Crit, &message);
+                FAILED
+            }
+        }
+    })
 }

@@ -6,6 +6,7 @@ pub mod address;
 pub mod clock;
 pub mod commands;
 pub mod conn;
+pub mod eventfd;
 pub mod futex;
 pub mod guard;
 pub mod hooks;
@@ -15,6 +16,7 @@ pub mod module;
 pub mod params;
 pub mod proxy;
 pub mod shm;
+pub mod status;
 pub mod thread;
 
 /// Generated from httpd's headers by build.rs.

@@ -30,6 +30,15 @@ impl Server {
         self.0 as usize
     }
 
+    /// `ServerName` and port.
+    pub fn name(self) -> String {
+        // SAFETY: a live server_rec; its name is NULL or a C string in pconf.
+        unsafe {
+            let name = text((*self.0).server_hostname);
+            format!("{name}:{}", (*self.0).port)
+        }
+    }
+
     pub fn is_virtual(self) -> bool {
         // SAFETY: a live server_rec (see `new`).
         unsafe { (*self.0).is_virtual != 0 }
@@ -56,19 +65,37 @@ impl Server {
         for worker in elements_of::<sys::proxy_worker>(conf.workers) {
             visit(Worker(worker), None);
         }
+        self.balancers(|balancer| {
+            for member in &balancer.members {
+                visit(*member, Some(&balancer.name));
+            }
+        });
+    }
+
+    /// Calls `visit` for each balancer that mod_proxy knows in this server. Virtual hosts that inherit a
+    /// balancer have the same members.
+    pub fn balancers(self, mut visit: impl FnMut(&Balancer)) {
+        let Some(conf) = self.conf() else { return };
         for balancer in elements_of::<sys::proxy_balancer>(conf.balancers) {
             // SAFETY: an element of mod_proxy's array of balancers; `s` is set since its definition.
-            let (name, members) = unsafe {
-                let b = &*balancer;
+            let (shared, members) = unsafe { ((*balancer).s, (*balancer).workers) };
+            // SAFETY: NULL or the balancer's shared part; its name is a C string.
+            let (name, recovers) = unsafe {
+                let name = shared.as_ref().map_or(std::ptr::null(), |s| s.name.as_ptr());
                 (
-                    text(b.s.as_ref().map_or(std::ptr::null(), |s| s.name.as_ptr())),
-                    b.workers,
+                    text(name),
+                    !shared.is_null() && sys::live_balancer_recovers(shared) != 0,
                 )
             };
-            for member in elements_of::<*mut sys::proxy_worker>(members) {
+            let members = elements_of::<*mut sys::proxy_worker>(members)
                 // SAFETY: an element of the array of pointers to members.
-                visit(Worker(unsafe { *member }), Some(&name));
-            }
+                .map(|member| Worker(unsafe { *member }))
+                .collect();
+            visit(&Balancer {
+                name,
+                members,
+                recovers,
+            });
         }
     }
 
@@ -86,6 +113,16 @@ impl Server {
             })
             .collect()
     }
+}
+
+/// A balancer as it was configured.
+#[derive(Debug)]
+pub struct Balancer {
+    /// `balancer://...`
+    pub name: String,
+    pub members: Vec<Worker>,
+    /// `forcerecovery`: when all members are in error, mod_proxy_balancer tries them all again.
+    pub recovers: bool,
 }
 
 /// Pointers to the elements of an apr array that holds values of type T.
@@ -160,6 +197,11 @@ impl Worker {
         array_text(&self.shared().hostname_ex)
     }
 
+    /// The member's `route`; empty without.
+    pub fn route(&self) -> String {
+        array_text(&self.shared().route)
+    }
+
     pub fn scheme(&self) -> String {
         array_text(&self.shared().scheme)
     }
@@ -171,11 +213,6 @@ impl Worker {
 
     pub fn is_unix_socket(&self) -> bool {
         self.shared().uds_path[0] != 0
-    }
-
-    /// One of mod_proxy's catch-all workers.
-    pub fn is_generic(&self) -> bool {
-        self.status() & sys::PROXY_WORKER_GENERIC != 0
     }
 
     /// `ProxyPassMatch` with a substitution in the host part: every request has a host of its own.
@@ -200,32 +237,6 @@ impl Worker {
     /// Whether mod_proxy_hcheck checks this worker (`hcmethod`), which then owns HC_FAIL.
     pub fn is_hchecked(&self) -> bool {
         self.shared().method != sys::hcmethod_t_NONE
-    }
-
-    fn status(&self) -> u32 {
-        // SAFETY: an atomic read of the worker's status word.
-        unsafe { sys::live_status_get(self.shared_raw()) }
-    }
-
-    /// Whether mod_proxy refuses requests for this worker because of HC_FAIL.
-    fn is_failed(&self) -> bool {
-        self.status() & sys::PROXY_WORKER_HC_FAIL != 0
-    }
-
-    /// Sets or clears HC_FAIL; true when that changed something. Other bits are left alone.
-    pub fn set_failed(&self, failed: bool) -> bool {
-        if self.is_failed() == failed {
-            return false;
-        }
-        // SAFETY: an atomic change of the worker's status word.
-        let old = unsafe {
-            if failed {
-                sys::live_status_or(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
-            } else {
-                sys::live_status_and_not(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
-            }
-        };
-        (old & sys::PROXY_WORKER_HC_FAIL != 0) != failed
     }
 }
 

@@ -4,6 +4,7 @@
 #pragma weak proxy_module
 #pragma weak proxy_hook_scheme_handler
 #pragma weak proxy_run_scheme_handler
+#pragma weak proxy_hook_post_request
 #pragma weak ap_proxy_initialize_worker
 #pragma weak ap_proxy_define_worker
 #pragma weak ap_proxy_acquire_connection
@@ -67,6 +68,15 @@ void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_serv
     proxy_hook_scheme_handler(f, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 
+void live_hook_post_request(int (*f)(proxy_worker *, proxy_balancer *, request_rec *, proxy_server_conf *))
+{
+    static const char *const before[] = { "mod_proxy_balancer.c", NULL };
+
+    if (proxy_hook_post_request != NULL) {
+        proxy_hook_post_request(f, NULL, before, APR_HOOK_REALLY_FIRST);
+    }
+}
+
 int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
                             const char *proxyhost, apr_port_t proxyport)
 {
@@ -124,6 +134,73 @@ unsigned live_status_and_not(proxy_worker_shared *s, unsigned bits)
 unsigned live_status_get(const proxy_worker_shared *s)
 {
     return __atomic_load_n(&s->status, __ATOMIC_RELAXED);
+}
+
+/* What ap_proxy_retry_worker() and a good connect leave: as if there had never been an error. */
+void live_forgive(proxy_worker_shared *s)
+{
+    s->error_time = 0;
+    s->retries = 0;
+    __atomic_fetch_and(&s->status, ~PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
+}
+
+int live_connect_timeout_is_set(const proxy_worker_shared *s)
+{
+    return s->conn_timeout_set;
+}
+
+/* A bit-field beside others: only while nobody else runs (post_config). */
+void live_connect_timeout_mark(proxy_worker_shared *s, int set)
+{
+    s->conn_timeout_set = set ? 1 : 0;
+}
+
+apr_interval_time_t live_connect_timeout(const proxy_worker_shared *s)
+{
+    return __atomic_load_n(&s->conn_timeout, __ATOMIC_RELAXED);
+}
+
+void live_connect_timeout_store(proxy_worker_shared *s, apr_interval_time_t micros)
+{
+    __atomic_store_n(&s->conn_timeout, micros, __ATOMIC_RELAXED);
+}
+
+/* What ap_proxy_connect_backend() waits for a connection without connectiontimeout. */
+apr_interval_time_t live_worker_timeout(const proxy_worker_shared *s, const server_rec *server)
+{
+    proxy_server_conf *conf = live_proxy_conf(server);
+
+    if (s->timeout_set) {
+        return s->timeout;
+    }
+    return conf && conf->timeout_set ? conf->timeout : server->timeout;
+}
+
+/* Whether mod_proxy_balancer's post_request is about to put the worker into error because of the answer
+ * (failonstatus, failontimeout). */
+int live_answer_fails_worker(const proxy_worker *w, const proxy_balancer *b, const request_rec *r)
+{
+    int i;
+
+    if (w->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+        return 0;
+    }
+    for (i = 0; b->errstatuses && i < b->errstatuses->nelts; i++) {
+        if (((const int *)b->errstatuses->elts)[i] == r->status) {
+            return 1;
+        }
+    }
+    return b->failontimeout && apr_table_get(r->notes, "proxy_timedout") != NULL;
+}
+
+int live_balancer_recovers(const proxy_balancer_shared *b)
+{
+    return b->forcerecovery;
+}
+
+apr_interval_time_t live_worker_retry(const proxy_worker_shared *s)
+{
+    return s->retry;
 }
 
 /* As ap_proxy_initialize_worker() will decide it: httpd asks DNS itself for each connection. */

@@ -32,6 +32,7 @@ int live_proxy_minor(void);
 proxy_server_conf *live_proxy_conf(const server_rec *s);
 void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_server_conf *, char *,
                                        const char *, apr_port_t));
+void live_hook_post_request(int (*f)(proxy_worker *, proxy_balancer *, request_rec *, proxy_server_conf *));
 int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
                             const char *proxyhost, apr_port_t proxyport);
 apr_status_t live_initialize_worker(proxy_worker *w, server_rec *s, apr_pool_t *p);
@@ -48,6 +49,15 @@ void live_worker_unlock(proxy_worker *w);
 unsigned live_status_or(proxy_worker_shared *s, unsigned bits);
 unsigned live_status_and_not(proxy_worker_shared *s, unsigned bits);
 unsigned live_status_get(const proxy_worker_shared *s);
+void live_forgive(proxy_worker_shared *s);
+int live_connect_timeout_is_set(const proxy_worker_shared *s);
+void live_connect_timeout_mark(proxy_worker_shared *s, int set);
+apr_interval_time_t live_connect_timeout(const proxy_worker_shared *s);
+void live_connect_timeout_store(proxy_worker_shared *s, apr_interval_time_t micros);
+apr_interval_time_t live_worker_timeout(const proxy_worker_shared *s, const server_rec *server);
+int live_answer_fails_worker(const proxy_worker *w, const proxy_balancer *b, const request_rec *r);
+int live_balancer_recovers(const proxy_balancer_shared *b);
+apr_interval_time_t live_worker_retry(const proxy_worker_shared *s);
 int live_worker_address_reusable(const proxy_worker_shared *s);
 int live_worker_disables_reuse(const proxy_worker_shared *s);
 int live_worker_host_matchable(const proxy_worker_shared *s);

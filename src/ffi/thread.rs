@@ -45,3 +45,14 @@ pub fn pause_us(us: u32) {
     // SAFETY: `ts` is valid; the remainder is not asked for.
     unsafe { libc::nanosleep(&ts, std::ptr::null_mut()) };
 }
+
+/// How many descriptors this process may have open (soft RLIMIT_NOFILE).
+pub fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit to write to; if the call fails it stays 0.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur
+}

@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod answer;
+pub mod health;
 pub mod hosts;
 pub mod name;
 pub mod record;
@@ -9,4 +10,6 @@ pub mod resolvconf;
 pub mod schedule;
 pub mod search;
 pub mod spread;
+pub mod storm;
 pub mod usable;
+pub mod verdict;

@@ -3,6 +3,7 @@
 //! httpd dials the head of the list, and the others in order only when that fails. So what was opened
 //! while an address was the head is charged to it: each address gets the same share of first dials. A
 //! head that got nothing of what was opened did not answer; it goes behind for a while, each time longer.
+//! Health comes first: addresses that the probes think worse of are listed behind the others.
 
 /// How long a head that did not answer stays behind the first time, in milliseconds; it doubles.
 const BEHIND_MS: u64 = 2_000;
@@ -18,6 +19,8 @@ pub struct Spread {
     missed: Vec<u32>,
     /// Until when each stays behind the others, in monotonic milliseconds.
     behind: Vec<u64>,
+    /// Health of each: 0 up, 1 unknown or failing, 2 down.
+    classes: Vec<u8>,
     order: Vec<usize>,
     /// The child's own start.
     offset: usize,
@@ -30,6 +33,7 @@ impl Spread {
             charged: vec![0; n],
             missed: vec![0; n],
             behind: vec![0; n],
+            classes: vec![0; n],
             order: Vec::new(),
             offset: (offset % n.max(1) as u64) as usize,
         };
@@ -58,28 +62,49 @@ impl Spread {
             self.missed[head] += 1;
         }
         self.charged[head] = self.charged[head].saturating_add(sum.saturating_add(unseen));
+        self.resort(now_ms)
+    }
+
+    /// Works in the health of the addresses: `classes[i]` of address i, as
+    /// [`AddrHealth::class`](super::health::AddrHealth::class) gives it; a missing one is unknown.
+    /// `now_ms` is monotonic. True when the order is another one now.
+    pub fn set_classes(&mut self, classes: &[u8], now_ms: u64) -> bool {
+        for (i, class) in self.classes.iter_mut().enumerate() {
+            let new = classes.get(i).copied().unwrap_or(1);
+            if new == 0 && *class != 0 {
+                // A probe was answered: that is newer than what its connections told.
+                (self.missed[i], self.behind[i]) = (0, 0);
+            }
+            *class = new;
+        }
+        self.resort(now_ms)
+    }
+
+    fn resort(&mut self, now_ms: u64) -> bool {
         self.settle(now_ms);
         let before = std::mem::take(&mut self.order);
         self.sort(now_ms);
         self.order != before
     }
 
-    /// Keeps the charges small. One that stays behind falls back to the least of the others, so that it
-    /// gets its share again later, not all that it missed.
+    /// Keeps the charges small. One that stays behind, or is not as healthy as the best, falls back to the
+    /// least of the others, so that it gets its share again later, not all that it missed.
     fn settle(&mut self, now_ms: u64) {
-        let present = (0..self.charged.len()).filter(|i| self.behind[*i] <= now_ms);
+        let best = self.classes.iter().min().copied().unwrap_or(0);
+        let present = (0..self.charged.len())
+            .filter(|i| self.classes[*i] == best && self.behind[*i] <= now_ms);
         let least = present.map(|i| self.charged[i]).min().unwrap_or(0);
         for count in &mut self.charged {
             *count = count.saturating_sub(least);
         }
     }
 
-    /// The least charged first; among equals the rotation decides (the sort is stable).
+    /// The healthiest first, then the least charged; among equals the rotation decides (the sort is stable).
     fn sort(&mut self, now_ms: u64) {
         let n = self.charged.len();
         self.order = (0..n).map(|i| (self.offset + i) % n).collect();
         self.order
-            .sort_by_key(|i| (self.behind[*i] > now_ms, self.charged[*i]));
+            .sort_by_key(|i| (self.classes[*i], self.behind[*i] > now_ms, self.charged[*i]));
     }
 }
 
@@ -173,5 +198,66 @@ mod tests {
             })
             .collect();
         assert_eq!(heads, [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn the_healthy_come_first() {
+        let mut spread = Spread::new(3, 1);
+        assert_eq!(spread.order(), [1, 2, 0]);
+        assert!(!spread.set_classes(&[0, 0, 0], 1_000));
+        assert!(spread.set_classes(&[0, 2, 1], 1_000));
+        assert_eq!(spread.order(), [0, 2, 1]);
+        assert!(!spread.set_classes(&[0, 2, 1], 1_001));
+        // Charges turn only those that are equally healthy.
+        for now in 1_002..1_020 {
+            spread.count(&[3, 0, 0], 0, now);
+            assert_eq!(spread.order(), [0, 2, 1]);
+        }
+        // All are down: the rotation goes on.
+        assert!(spread.set_classes(&[2, 2, 2], 1_020));
+        assert_eq!(spread.order().len(), 3);
+        // What is missing is unknown; what is too much is ignored.
+        spread.set_classes(&[0], 1_021);
+        assert_eq!(spread.order()[0], 0);
+        spread.set_classes(&[1, 1, 0, 0, 0], 1_022);
+        assert_eq!(spread.order()[0], 2);
+        assert!(!Spread::new(0, 0).set_classes(&[1], 1));
+    }
+
+    /// An address that was down for a while does not get all connections when it is back.
+    #[test]
+    fn an_address_that_is_healthy_again_gets_its_share() {
+        let mut spread = Spread::new(3, 0);
+        let mut total = [0u32; 3];
+        for now in 0..3_000 {
+            let down = (1_000..2_000).contains(&now);
+            spread.set_classes(&[0, if down { 2 } else { 0 }, 0], now);
+            let head = spread.order()[0];
+            assert!(!(down && head == 1));
+            let mut opened = [0; 3];
+            opened[head] = 1;
+            spread.count(&opened, 0, now);
+            if now >= 2_000 {
+                total[head] += 1;
+            }
+        }
+        assert!(total.iter().all(|n| (330..=336).contains(n)), "{total:?}");
+    }
+
+    /// Behind because its connections failed: an answered probe is newer than that.
+    #[test]
+    fn a_probe_ends_the_time_behind() {
+        let mut spread = Spread::new(2, 0);
+        for now in [1_000, 10_000, 100_000] {
+            while spread.order()[0] != 0 {
+                spread.count(&[0, 1], 0, now);
+            }
+            spread.count(&[0, 1], 0, now);
+        }
+        assert_eq!(spread.order(), [1, 0]);
+        spread.set_classes(&[2, 0], 100_001);
+        assert!(spread.behind[0] > 100_002 && spread.missed[0] == 3);
+        spread.set_classes(&[0, 0], 100_002);
+        assert_eq!((spread.behind[0], spread.missed[0]), (0, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! Leadership of one child: the lock, the monitor's thread and its end.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::run::{self, Level as RunLevel, Plan, Surroundings};
 use crate::board::{Board, Counter};
+use crate::ffi::eventfd::Bell;
 use crate::ffi::guard::guard;
 use crate::ffi::lock::LeaderLock;
 use crate::ffi::log::Level;
@@ -31,6 +33,7 @@ impl Leader {
     pub fn start(
         lock: LeaderLock,
         board: Board,
+        bell: &'static Bell,
         plan: &'static Plan,
         pid: u32,
         epoch: u64,
@@ -39,7 +42,7 @@ impl Leader {
         let thread = thread::spawn("live-monitor", STACK, move || {
             // Dropped last, also while a panic unwinds to the guard.
             let _lock = lock;
-            guard("monitor", (), || lead(board, plan, pid, epoch, stopped));
+            guard("monitor", (), || lead(board, bell, plan, pid, epoch, stopped));
             board.clear_leader(pid);
         })?;
         Ok(Self { stop, thread })
@@ -60,7 +63,14 @@ impl Leader {
     }
 }
 
-fn lead(board: Board, plan: &Plan, pid: u32, epoch: u64, stopped: oneshot::Receiver<()>) {
+fn lead(
+    board: Board,
+    bell: &'static Bell,
+    plan: &Plan,
+    pid: u32,
+    epoch: u64,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -76,7 +86,8 @@ fn lead(board: Board, plan: &Plan, pid: u32, epoch: u64, stopped: oneshot::Recei
     board.set_leader(pid, clock::now_ms());
     board.add(Counter::Takeovers, 1);
     // Children compare with what the last leader may have written and died over.
-    Httpd(board).published_first();
+    let httpd = Httpd { board, bell };
+    httpd.published_first();
     log!(
         Level::Info,
         "child {pid} leads (epoch {epoch}, before: {})",
@@ -86,15 +97,18 @@ fn lead(board: Board, plan: &Plan, pid: u32, epoch: u64, stopped: oneshot::Recei
             before.pid.to_string()
         }
     );
-    runtime.block_on(run::run(plan, board, &Httpd(board), stopped));
+    runtime.block_on(run::run(plan, board, &httpd, stopped));
 }
 
 /// The monitor's surroundings inside httpd.
-struct Httpd(Board);
+struct Httpd {
+    board: Board,
+    bell: &'static Bell,
+}
 
 impl Httpd {
     fn published_first(&self) {
-        self.0.bump_generation();
+        self.board.bump_generation();
         self.published();
     }
 }
@@ -117,6 +131,14 @@ impl Surroundings for Httpd {
     }
 
     fn published(&self) {
-        futex::wake_all(self.0.generation_word());
+        futex::wake_all(self.board.generation_word());
+    }
+
+    fn descriptors(&self) -> u64 {
+        thread::descriptor_limit()
+    }
+
+    fn kick_fd(&self) -> Option<BorrowedFd<'static>> {
+        Some(self.bell.fd())
     }
 }

@@ -1,36 +1,23 @@
-//! The leader's work: asks for each name when it is due and puts the answers on the board.
+//! The leader's work: follows the names of the plan and probes its targets.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::sync::oneshot;
 
-use super::random::Random;
-use super::resolver::{FilesChanged, Resolver, failed};
-use crate::board::{Board, Counter, NameId, Tag, WriteError};
-use crate::board::{NameRecord, Source};
+use super::names::Names;
+use super::probe::kicks::Kicks;
+use super::probe::tcp::{self, Connector};
+use super::probe::{Prober, TargetTask};
+use super::resolver::Resolver;
+use crate::board::{Board, NameId, Tag};
 use crate::config::resolver::ResolverConfig;
 use crate::logic::addr::Families;
-use crate::logic::answer::{Failure, Lookup, Outcome};
-use crate::logic::name::{self, Bounds, Questions};
 
 pub use crate::logic::name::Level;
 
-/// Look-ups under way at the same time that may bring news soon.
-const MAX_PROMPT: usize = 64;
-/// All look-ups under way: also those that only wait for a family that fails or is slow.
-/// Each has one or two sockets.
-const MAX_FLYING: usize = 192;
-/// Milliseconds by which the retry of what fails is put off when there are too many.
-const CROWDED_MS: u64 = 1_000;
-/// Milliseconds between two look-ups of a name at the least, whatever its schedule says.
-const MIN_PAUSE_MS: u64 = 50;
 /// Milliseconds between two signs of life.
 const HEARTBEAT_MS: u64 = 250;
-/// Milliseconds to the next try after somebody else wrote to a name's slot.
-const OVERTAKEN_MS: u64 = 1_000;
 /// Milliseconds between two looks at the system's files.
 const FILES_MS: u64 = 1_000;
 
@@ -49,6 +36,7 @@ pub struct NameTask {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
     pub names: Vec<NameTask>,
+    pub targets: Vec<TargetTask>,
     pub resolver: ResolverConfig,
 }
 
@@ -60,326 +48,70 @@ pub trait Surroundings {
     fn log(&self, level: Level, text: &str);
     /// The generation was counted up: wakes the children.
     fn published(&self);
+    /// How many descriptors this process may have open (the soft limit).
+    fn descriptors(&self) -> u64;
+    /// The eventfd by which children say that they set a kick bit; it must not block.
+    fn kick_fd(&self) -> Option<BorrowedFd<'static>>;
 }
 
-/// Follows the names of the plan until `stop` gets a message or its sender is gone, and
+/// Does the work of the plan until `stop` gets a message or its sender is gone, and
 /// returns within milliseconds then. Wants a tokio runtime with I/O and time.
 pub async fn run(plan: &Plan, board: Board, env: &impl Surroundings, stop: oneshot::Receiver<()>) {
-    run_with(plan, Resolver::new(&plan.resolver), board, env, stop).await;
+    let with = With {
+        resolver: Resolver::new(&plan.resolver),
+        connector: tcp::connector(),
+    };
+    run_with(plan, with, board, env, stop).await;
 }
 
-/// The same with a resolver that is there already.
+/// By which means the work is done; tests have others.
+pub struct With {
+    pub resolver: Resolver,
+    pub connector: Connector,
+}
+
+/// The same with a resolver and a connector that are there already.
 pub async fn run_with(
     plan: &Plan,
-    resolver: Resolver,
+    with: With,
     board: Board,
     env: &impl Surroundings,
     mut stop: oneshot::Receiver<()>,
 ) {
-    let mut work = Work::new(plan, resolver, board, env);
+    let mut names = Names::new(plan, with.resolver, board, env);
+    let mut prober = Prober::new(plan, &names, with.connector, board, env);
+    let mut kicks = Kicks::new(plan, env);
     let (mut next_beat, mut next_files) = (0, env.now_ms() + FILES_MS);
     loop {
         let now = env.now_ms();
         if now >= next_beat {
             board.heartbeat(now);
+            // Also those whose wake got lost.
+            prober.kicked(now);
             next_beat = now + HEARTBEAT_MS;
         }
         if now >= next_files {
-            work.poll_files(now);
+            names.poll_files(now);
             next_files = now + FILES_MS;
         }
-        work.start_due(now);
-        let wake = next_beat.min(next_files).min(work.next_due());
+        for index in names.take_changed() {
+            prober.moved(index, names.addrs(index), now);
+        }
+        prober.start_due(now);
+        for index in prober.take_asks() {
+            names.ask(index, now);
+        }
+        names.start_due(now);
+        let due = names.next_due().min(prober.next_due());
+        let wake = next_beat.min(next_files).min(due);
         let pause = Duration::from_millis(wake.saturating_sub(now));
         tokio::select! {
             biased;
             _ = &mut stop => return,
-            // Before the end of its look-up.
-            Some((id, lookup)) = work.early.recv() => work.part(id, &lookup),
-            Some(done) = work.flying.join_next_with_id() => work.finish(done),
+            news = names.wait() => names.arrived(news),
+            Some(done) = prober.join_next() => prober.finish(done),
+            () = kicks.wait() => prober.kicked(env.now_ms()),
             () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-struct Work<'a, E> {
-    board: Board,
-    env: &'a E,
-    resolver: Resolver,
-    names: Vec<Name<'a>>,
-    /// Names that are not being asked for, by the time they are due.
-    queue: BTreeSet<(u64, usize)>,
-    flying: JoinSet<Lookup>,
-    /// The look-ups under way.
-    tasks: HashMap<Id, Flight>,
-    /// How many of them are slow.
-    slow: usize,
-    /// First parts of look-ups of which the rest is slow.
-    early: mpsc::UnboundedReceiver<(Id, Lookup)>,
-    to_early: mpsc::UnboundedSender<(Id, Lookup)>,
-    random: Random,
-}
-
-/// A look-up under way.
-struct Flight {
-    /// Which name.
-    index: usize,
-    /// The families that have not answered.
-    left: Families,
-    /// It asks only for what fails, or its first part has come already.
-    slow: bool,
-}
-
-struct Name<'a> {
-    task: &'a NameTask,
-    bounds: Bounds,
-    record: NameRecord,
-    /// The fully qualified name that gave the addresses, once known.
-    candidate: Option<String>,
-    /// When it is due, while it waits in the queue.
-    due: Option<u64>,
-    /// The families that are being asked for.
-    busy: Families,
-    /// Ask for everything, due or not.
-    again: bool,
-}
-
-impl<'a, E: Surroundings> Work<'a, E> {
-    /// Takes over what the board knows: nothing is asked for before its time, except
-    /// what the hosts file has a say in.
-    fn new(plan: &'a Plan, resolver: Resolver, board: Board, env: &'a E) -> Self {
-        let (to_early, early) = mpsc::unbounded_channel();
-        let mut work = Self {
-            early,
-            to_early,
-            board,
-            env,
-            resolver,
-            names: plan.names.iter().map(Name::new).collect(),
-            queue: BTreeSet::new(),
-            flying: JoinSet::new(),
-            tasks: HashMap::new(),
-            slow: 0,
-            random: Random::seeded(),
-        };
-        let (view, now) = (work.resolver.view(), env.now_ms());
-        for index in 0..work.names.len() {
-            let name = &mut work.names[index];
-            if let Some(known) = board.read(name.task.id, name.task.tag) {
-                name.record = known.record;
-            }
-            name::resume(&mut name.record, &name.bounds, now);
-            let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
-            name.again = local;
-            let due = name::due(&name.record, name.task.want, Families::NONE);
-            work.enqueue(index, if local { now } else { due });
-        }
-        work
-    }
-
-    /// Puts a name into the queue, or to another place in it.
-    fn enqueue(&mut self, index: usize, due: u64) {
-        let name = &mut self.names[index];
-        if let Some(old) = name.due.replace(due) {
-            self.queue.remove(&(old, index));
-        }
-        self.queue.insert((due, index));
-    }
-
-    /// When there is something to start; never while nothing more may be started.
-    fn next_due(&self) -> u64 {
-        let flying = self.flying.len();
-        let full = flying >= MAX_FLYING || flying - self.slow >= MAX_PROMPT;
-        match self.queue.first() {
-            Some(&(due, _)) if !full => due,
-            _ => u64::MAX,
-        }
-    }
-
-    fn start_due(&mut self, now: u64) {
-        while self.next_due() <= now
-            && let Some((_, index)) = self.queue.pop_first()
-        {
-            let name = &mut self.names[index];
-            name.due = None;
-            let Some(questions) = name.questions(now) else {
-                // Without a time when it has to wait for what is under way.
-                let due = name::due(&name.record, name.task.want, name.busy);
-                if due > now {
-                    self.enqueue(index, due);
-                }
-                continue;
-            };
-            let slow = !name.again && name::all_fail(&name.record, questions.families);
-            if slow && self.slow >= MAX_FLYING - MAX_PROMPT {
-                self.enqueue(index, now + CROWDED_MS);
-            } else {
-                self.start(index, questions, slow);
-            }
-        }
-    }
-
-    fn start(&mut self, index: usize, questions: Questions, slow: bool) {
-        let name = &mut self.names[index];
-        name.again &= !name.busy.is_empty();
-        name.busy = name.busy.union(questions.families);
-        let fixed = name.candidate.clone().filter(|_| questions.partial);
-        let (view, text) = (self.resolver.view(), name.task.name.clone());
-        let to_early = self.to_early.clone();
-        let task = self.flying.spawn(async move {
-            let id = tokio::task::id();
-            // Nobody listens any more only when all is over.
-            let early = |lookup| drop(to_early.send((id, lookup)));
-            view.lookup_in_parts(&text, questions.families, fixed.as_deref(), Some(&early))
-                .await
-        });
-        let left = questions.families;
-        let flight = Flight { index, left, slow };
-        self.tasks.insert(task.id(), flight);
-        self.slow += usize::from(slow);
-    }
-
-    /// The first part of a look-up.
-    fn part(&mut self, id: Id, lookup: &Lookup) {
-        let Some(flight) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        if !std::mem::replace(&mut flight.slow, true) {
-            self.slow += 1;
-        }
-        let left = name::pending(lookup);
-        let answered = name::minus(std::mem::replace(&mut flight.left, left), left);
-        let index = flight.index;
-        let name = &mut self.names[index];
-        name.busy = name::minus(name.busy, answered);
-        self.count(lookup);
-        self.apply(index, lookup);
-    }
-
-    /// The rest of a look-up, mostly all of it.
-    fn finish(&mut self, done: Result<(Id, Lookup), JoinError>) {
-        let id = match &done {
-            Ok((id, _)) => *id,
-            Err(error) => error.id(),
-        };
-        let Some(Flight { index, left, slow }) = self.tasks.remove(&id) else {
-            return;
-        };
-        self.slow -= usize::from(slow);
-        let name = &mut self.names[index];
-        name.busy = name::minus(name.busy, left);
-        let mut lookup = match done {
-            Ok((_, lookup)) => lookup,
-            // A panic in the resolver must not stop the name for ever.
-            Err(_) => failed(&name.task.name, left, Failure::Garbage),
-        };
-        for family in name::free(name.busy, left) {
-            *lookup.outcome_mut(family) = Outcome::Pending;
-        }
-        self.count(&lookup);
-        self.apply(index, &lookup);
-    }
-
-    fn count(&self, lookup: &Lookup) {
-        let (board, outcomes) = (self.board, [&lookup.v4, &lookup.v6]);
-        board.add(Counter::Queries, lookup.queries.into());
-        if outcomes.iter().any(|o| matches!(o, Outcome::Failed(_))) {
-            board.add(Counter::LookupFailures, 1);
-        }
-    }
-
-    /// Works a look-up into the name, publishes what became of it and plans the next one.
-    fn apply(&mut self, index: usize, lookup: &Lookup) {
-        let (now, rnd) = (self.env.now_ms(), self.random.draw());
-        let name = &mut self.names[index];
-        let text = &name.task.name;
-        let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
-        if name.again {
-            // Asked before the files changed: the answer may be out of date.
-            if name.busy.is_empty() {
-                self.enqueue(index, now);
-            }
-            return;
-        }
-        match self.board.write(name.task.id, name.task.tag, &step.record) {
-            Ok(_) => {}
-            Err(WriteError::Overtaken) => return self.enqueue(index, now + OVERTAKEN_MS),
-            Err(error) => {
-                // The slot is another name's now: this leader is of an old configuration.
-                let line = format!("name {text}: not followed any more: {error}");
-                return self.env.log(Level::Debug, &line);
-            }
-        }
-        if step.wake {
-            self.board.bump_generation();
-            self.env.published();
-        }
-        if step.changed {
-            self.board.add(Counter::AddressChanges, 1);
-        }
-        let (asked, queries) = (&lookup.candidate, lookup.queries);
-        let line = format!("name {text}: asked for {asked}, {queries} queries");
-        self.env.log(Level::Trace2, &line);
-        for event in &step.events {
-            self.env.log(event.level(), &event.text(text));
-        }
-        if lookup.source == Source::Dns && lookup.gave_addresses() {
-            name.candidate = Some(lookup.candidate.clone());
-        }
-        name.record = step.record;
-        self.enqueue(index, step.due_ms.max(now + MIN_PAUSE_MS));
-    }
-
-    fn poll_files(&mut self, now: u64) {
-        let changed = self.resolver.poll_files();
-        if changed == FilesChanged::default() {
-            return;
-        }
-        let view: Arc<_> = self.resolver.view();
-        for index in 0..self.names.len() {
-            let name = &mut self.names[index];
-            let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
-            if changed.resolv {
-                name.candidate = None;
-                name::hurry(&mut name.record, now);
-            }
-            name.again |= changed.hosts && local;
-            let urgent = name.again || changed.resolv && name::is_failing(&name.record);
-            if urgent && name.busy.is_empty() {
-                self.enqueue(index, now);
-            }
-        }
-    }
-}
-
-impl<'a> Name<'a> {
-    fn new(task: &'a NameTask) -> Self {
-        Self {
-            task,
-            bounds: Bounds {
-                ttl_min: task.ttl_min,
-                ttl_max: task.ttl_max,
-                want: task.want,
-            },
-            record: NameRecord::default(),
-            candidate: None,
-            due: None,
-            busy: Families::NONE,
-            again: false,
-        }
-    }
-
-    /// What to ask for now. A part only when it is known which candidate to ask.
-    fn questions(&self, now: u64) -> Option<Questions> {
-        let (want, idle) = (self.task.want, self.busy.is_empty());
-        if self.again && idle {
-            return Some(name::all(want));
-        }
-        let questions = name::questions(&self.record, want, self.busy, now)?;
-        match (questions.partial && self.candidate.is_none(), idle) {
-            (false, _) => Some(questions),
-            (true, true) => Some(name::all(want)),
-            (true, false) => None,
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,12 +7,17 @@ use std::time::Instant;
 
 use hickory_resolver::proto::op::ResponseCode;
 
+use super::super::names::MAX_FLYING;
+use super::super::random::Random;
 use super::super::resolver::SystemFiles;
 use super::super::resolver::test_server::{Asked, DnsServer, Reply, ips};
 use super::*;
+use crate::board::{Capacity, Counter, NameRecord, Source};
 use crate::config::resolver::Servers;
+use crate::logic::name;
 
 mod failures;
+mod probes;
 
 const SERVFAIL: Reply = Reply::Code(ResponseCode::ServFail);
 
@@ -56,12 +62,26 @@ impl Surroundings for Fake {
     fn published(&self) {
         self.published.fetch_add(1, Ordering::SeqCst);
     }
+
+    fn descriptors(&self) -> u64 {
+        1_024
+    }
+
+    fn kick_fd(&self) -> Option<BorrowedFd<'static>> {
+        None
+    }
 }
 
 fn board(names: u32) -> Board {
-    let len = Board::words_needed(names, 4);
+    let capacity = Capacity {
+        names,
+        targets: 64,
+        workers: 4,
+        children: 4,
+    };
+    let len = Board::words_needed(capacity);
     let words: Vec<AtomicU64> = (0..len).map(|_| AtomicU64::new(0)).collect();
-    Board::format(words.leak(), names, 4).unwrap()
+    Board::format(words.leak(), capacity).unwrap()
 }
 
 fn task(board: Board, id: u32, name: &str) -> NameTask {
@@ -84,6 +104,7 @@ fn plan(board: Board, server: &DnsServer, names: &[&str]) -> Plan {
         .map(|(name, id)| task(board, id, name));
     Plan {
         names: tasks.collect(),
+        targets: Vec::new(),
         resolver: ResolverConfig {
             servers: Servers::Explicit(vec![server.addr]),
             timeout: Some(Duration::from_millis(500)),
@@ -98,13 +119,17 @@ async fn run_for(plan: &Plan, board: Board, env: &Fake, ms: u64) {
 }
 
 async fn run_resolver_for(plan: &Plan, resolver: Resolver, board: Board, env: &Fake, ms: u64) {
+    let with = With {
+        resolver,
+        connector: tcp::connector(),
+    };
     let (stop, stopped) = oneshot::channel();
     let stopper = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(ms)).await;
         stop.send(()).unwrap();
         Instant::now()
     });
-    run_with(plan, resolver, board, env, stopped).await;
+    run_with(plan, with, board, env, stopped).await;
     let took = stopper.await.unwrap().elapsed();
     assert!(took < Duration::from_millis(100), "stopped after {took:?}");
 }

@@ -1,0 +1,300 @@
+//! Which workers of a configuration are live, and which are left to httpd (and why).
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::board::{NameId, Tag, TargetId, WorkerId};
+use crate::config::Config;
+use crate::config::params::{Probe, Settings};
+use crate::ffi::log::Level;
+use crate::ffi::proxy::{Server, Worker};
+use crate::log;
+use crate::logic::addr::Addr;
+
+/// Where a worker's addresses come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Its host is a name: from this slot.
+    Name(NameId, Tag),
+    /// Its host is an address.
+    Fixed(Addr),
+}
+
+/// A worker that the module works on.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub worker: Worker,
+    pub server: Server,
+    /// Member of a balancer: its status is shared by all children.
+    pub member: bool,
+    /// The balancer's name; empty for a plain worker.
+    pub balancer: String,
+    /// The worker's URL, for messages.
+    pub label: String,
+    /// The host as configured.
+    pub host: String,
+    pub port: u16,
+    pub settings: Settings,
+    pub source: Source,
+    /// What is probed for it; None without probes.
+    pub target: Option<(TargetId, Tag)>,
+    /// A member's own words on the board.
+    pub seat: Option<(WorkerId, Tag)>,
+    /// The longest time-out of connects that the module may set; None when `connectiontimeout` is given.
+    pub connect_most: Option<Duration>,
+    /// Its balancer has other members.
+    pub has_peers: bool,
+}
+
+impl Planned {
+    /// Whether its addresses are probed. mod_proxy_hcheck's workers are not, as far as is known when the
+    /// configuration is read.
+    pub fn wants_probes(&self) -> bool {
+        self.settings.probe != Probe::Off && !self.worker.is_hchecked()
+    }
+
+    /// What tells a member from others through reloads: its server, balancer, URL and route.
+    pub fn identity(&self) -> String {
+        let (balancer, route) = (&self.balancer, self.worker.route());
+        format!("{} {balancer} {} {route}", self.server.name(), self.label)
+    }
+
+    /// The port that is probed.
+    pub fn probe_port(&self) -> u16 {
+        self.settings.port.unwrap_or(self.port)
+    }
+}
+
+/// A balancer with at least one live member.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// All members, with the index of the live ones among the workers planned.
+    pub members: Vec<(Worker, Option<usize>)>,
+    /// `forcerecovery` is on, which is the default.
+    pub recovers: bool,
+}
+
+/// What was decided so far of a worker that several servers may share.
+#[derive(Default)]
+struct Seen {
+    /// One of them wants it live.
+    wanted: bool,
+    /// Why it is left to httpd, if so: in one server is everywhere.
+    left: Option<&'static str>,
+    /// Its place among the workers found.
+    live: Option<usize>,
+}
+
+/// Finds the live workers of all servers; says of each that cannot be followed why.
+///
+/// Virtual hosts share the members of inherited balancers, and the plain workers too when they have no
+/// line of mod_proxy's own: then it is enough that one of them wants the worker live.
+pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
+    let mut found: Vec<Option<Planned>> = Vec::new();
+    let mut at: HashMap<usize, Seen> = HashMap::new();
+    // Copies of a worker in virtual hosts have a line together.
+    let mut said = HashSet::new();
+    for server in main.chain() {
+        let remotes = server.remotes();
+        server.workers(|worker, balancer| {
+            let seen = at.entry(worker.key()).or_default();
+            let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
+            seen.wanted |= settings.is_some();
+            let given = settings.as_ref();
+            seen.left = seen.left.or_else(|| hands_off(worker, &remotes, given));
+            if let (Some(reason), true) = (seen.left, seen.wanted) {
+                if said.insert((worker.shared_key(), reason)) {
+                    say_hands_off(worker, reason);
+                }
+                if let Some(known) = seen.live {
+                    found[known] = None;
+                }
+            }
+            if let (Some(settings), None, None) = (settings, seen.left, seen.live) {
+                seen.live = Some(found.len());
+                found.push(Some(planned(worker, server, balancer, settings)));
+            }
+        });
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// The balancers of all servers that have a live member, each once.
+pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
+    let index: HashMap<usize, usize> = workers
+        .iter()
+        .enumerate()
+        .map(|(i, p)| (p.worker.key(), i))
+        .collect();
+    let mut groups = Vec::new();
+    let mut known = HashSet::new();
+    for server in main.chain() {
+        server.balancers(|balancer| {
+            let members = &balancer.members;
+            let new = members.first().is_some_and(|m| known.insert(m.key()));
+            let members: Vec<_> = members
+                .iter()
+                .map(|w| (*w, index.get(&w.key()).copied()))
+                .collect();
+            let live: Vec<usize> = members.iter().filter_map(|(_, at)| *at).collect();
+            if !new || live.is_empty() {
+                return;
+            }
+            for at in live {
+                workers[at].has_peers = members.len() > 1;
+            }
+            groups.push(Group {
+                members,
+                recovers: balancer.recovers,
+            });
+        });
+    }
+    groups
+}
+
+/// Parameters that contradict each other; the error is a line for the log, and httpd does not start.
+pub fn check(config: &Config, main: Server) -> Result<(), String> {
+    let mut error = None;
+    for server in main.chain() {
+        server.workers(|worker, balancer| {
+            let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
+            let given = settings.and_then(|s| s.probe_given);
+            if let (Some(parameter), true) = (given, worker.is_hchecked()) {
+                error.get_or_insert_with(|| {
+                    format!(
+                        "worker {}: {parameter} and hcmethod contradict each other: two checks would \
+                         fight over its state; remove {parameter} (mod_proxy_hcheck goes on, DNS is \
+                         followed) or hcmethod (this module probes)",
+                        worker.name()
+                    )
+                });
+            }
+        });
+    }
+    error.map_or(Ok(()), Err)
+}
+
+fn planned(
+    worker: Worker,
+    server: Server,
+    balancer: Option<&str>,
+    settings: Settings,
+) -> Planned {
+    let host = worker.host();
+    let source = match numeric(&host) {
+        Some(Some(addr)) => Source::Fixed(addr),
+        // Its slot is found later.
+        _ => Source::Name(NameId(0), Tag(1)),
+    };
+    Planned {
+        worker,
+        server,
+        member: balancer.is_some(),
+        balancer: balancer.unwrap_or_default().to_owned(),
+        label: worker.name(),
+        port: worker.port(),
+        host,
+        settings,
+        source,
+        target: None,
+        seat: None,
+        connect_most: (!worker.has_connect_timeout()).then(|| worker.timeout(server)),
+        has_peers: false,
+    }
+}
+
+/// Logs why a worker is left to httpd.
+fn say_hands_off(worker: Worker, reason: &str) {
+    log!(
+        Level::Info,
+        "worker {}: live has no effect: {reason}",
+        worker.name()
+    );
+}
+
+/// Why a worker is not for us to touch, if so.
+fn hands_off(
+    worker: Worker,
+    remotes: &[Option<String>],
+    settings: Option<&Settings>,
+) -> Option<&'static str> {
+    let numeric = numeric(&worker.host());
+    let probed = settings.is_none_or(|s| s.probe != Probe::Off) && !worker.is_hchecked();
+    if worker.is_generic() {
+        Some("mod_proxy's catch-all worker has no host of its own")
+    } else if worker.is_unix_socket() {
+        Some("it uses a unix socket")
+    } else if worker.host_is_substituted() {
+        Some("its host is substituted in each request (ProxyPassMatch)")
+    } else if reached_by_remote(&worker.name(), &worker.scheme(), remotes) {
+        Some("a ProxyRemote takes its requests")
+    } else if numeric == Some(None) {
+        Some("its host is an address with a zone")
+    } else if numeric.is_some() && !probed {
+        Some("its host is an address, there is no DNS to follow, and it is not probed")
+    } else if numeric.is_none() && !worker.keeps_address() {
+        Some(
+            "httpd asks DNS for each connection itself (disablereuse=on, addressttl=0 or a \
+             ProxyPassMatch with substitution); remove disablereuse=on to follow DNS with reuse",
+        )
+    } else {
+        None
+    }
+}
+
+/// Reads an IPv4 or IPv6 address, with or without brackets. Some(None): one with a zone, which means
+/// nothing without the interfaces of this machine.
+fn numeric(host: &str) -> Option<Option<Addr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let (ip, zone) = match bare.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (bare, None),
+    };
+    let ip: IpAddr = ip.parse().ok()?;
+    Some(zone.is_none().then_some(Addr { ip, scope: 0 }))
+}
+/// The choice of mod_proxy.c (proxy_handler) between `ProxyRemote` lines; a regular expression counts
+/// as a match, since it is matched against each request.
+fn reached_by_remote(url: &str, scheme: &str, remotes: &[Option<String>]) -> bool {
+    remotes.iter().any(|remote| match remote.as_deref() {
+        None | Some("*") => true,
+        Some(prefix) if prefix.contains(':') => {
+            let (url, prefix) = (url.to_ascii_lowercase(), prefix.to_ascii_lowercase());
+            // The prefix is of a request's URL, which is longer than the worker's.
+            url.starts_with(&prefix) || prefix.starts_with(&url)
+        }
+        Some(name) => name.eq_ignore_ascii_case(scheme),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numeric_hosts() {
+        for host in ["127.0.0.1", "::1", "[::1]"] {
+            assert!(matches!(numeric(host), Some(Some(_))), "{host}");
+        }
+        for host in ["fe80::1%eth0", "[fe80::1%2]"] {
+            assert_eq!(numeric(host), Some(None), "{host}");
+        }
+        for host in ["app.test", "127.0.0.1.nip.io", "face", "1.2.3", ""] {
+            assert_eq!(numeric(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn remotes() {
+        let reached = |remote: Option<&str>| {
+            let remotes = [remote.map(String::from)];
+            reached_by_remote("http://app.test:8080/x", "http", &remotes)
+        };
+        assert!(reached(Some("*")) && reached(None) && reached(Some("HTTP")));
+        assert!(reached(Some("http://app.test:8080/")));
+        assert!(reached(Some("http://app.test:8080/x/deeper")));
+        assert!(!reached(Some("ftp")) && !reached(Some("http://other.test/")));
+        assert!(!reached_by_remote("http://app.test/", "http", &[]));
+    }
+}

@@ -1,0 +1,289 @@
+//! Which workers take requests: the health of addresses becomes HC_FAIL in mod_proxy's status.
+//!
+//! Members have one status for all children, written by the leader; plain workers have one in each child.
+//! Bits of the administrator are never touched, workers of mod_proxy_hcheck not either.
+
+use super::child::Child;
+use super::entry::Entry;
+use super::gather::Group;
+use super::plan::Plan;
+use crate::board::{Board, Counter, Kick};
+use crate::ffi::clock;
+use crate::ffi::log::Level;
+use crate::ffi::proxy::Worker;
+use crate::log;
+use crate::logic::verdict::{self, Action, Member, Release, Sight, Verdict};
+
+/// What this child has to do with the status of workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It leads: members too, and its log lines are for all.
+    Leads,
+    /// Another one leads: plain workers only. `speaks`: this child writes the log lines.
+    Follows { speaks: bool },
+    /// Nobody leads: what the module has marked is taken back.
+    Lost { speaks: bool },
+}
+
+/// What was decided of one worker.
+#[derive(Default, Debug)]
+struct Mark {
+    verdict: Verdict,
+    /// It is out because of `livestale`.
+    expired: bool,
+    release: Release,
+}
+
+/// The marks of all live workers of one child.
+#[derive(Debug)]
+pub struct Marks {
+    marks: Vec<Mark>,
+    /// Generation and role of the last look at plain workers.
+    looked: Option<(u32, Role)>,
+}
+
+impl Marks {
+    pub fn new(entries: usize) -> Self {
+        Self {
+            marks: (0..entries).map(|_| Mark::default()).collect(),
+            looked: None,
+        }
+    }
+
+    /// Brings every status in line with what is known, and what others have overwritten back in line.
+    pub fn step(&mut self, child: &Child, generation: u32, role: Role) {
+        let changed = self.looked != Some((generation, role));
+        self.looked = Some((generation, role));
+        for (at, entry) in child.entries.iter().enumerate() {
+            if child.is_closing() {
+                return;
+            }
+            if !entry.planned.member {
+                self.plain(at, entry, changed, role);
+            }
+        }
+        if let Role::Follows { .. } = role {
+            return;
+        }
+        for group in &child.groups {
+            if child.is_closing() {
+                return;
+            }
+            self.group(child, group, role);
+        }
+    }
+
+    fn plain(&mut self, at: usize, entry: &Entry, changed: bool, role: Role) {
+        let mark = &mut self.marks[at];
+        let (mut verdict, mut expired) = (mark.verdict, mark.expired);
+        if changed || entry.planned.settings.stale.is_some() {
+            expired = entry.is_expired();
+            verdict = verdict::balancer(&[member(entry, expired)])[0];
+            if let Some(timeout) = entry.connect_timeout() {
+                entry.planned.worker.change_connect_timeout(timeout);
+            }
+        }
+        mark.settle(entry, verdict, expired, role, 0);
+    }
+
+    /// The members of one balancer, together: the last usable one is treated with care.
+    fn group(&mut self, child: &Child, group: &Group, role: Role) {
+        let now = clock::now_ms();
+        let sights: Vec<(Member, u64)> = group
+            .members
+            .iter()
+            .map(|(worker, at)| sight(child, *worker, *at, now))
+            .collect();
+        let members: Vec<Member> = sights.iter().map(|(member, _)| *member).collect();
+        let verdicts = verdict::balancer(&members);
+        for (((_, at), verdict), (member, kept)) in group.members.iter().zip(verdicts).zip(&sights) {
+            let Some(at) = *at else { continue };
+            let entry = &child.entries[at];
+            let mark = &mut self.marks[at];
+            mark.settle(entry, verdict, member.expired, role, *kept);
+            if role == Role::Leads {
+                mark.release(child, at, *kept, now);
+            }
+            if let Some(timeout) = entry.connect_timeout() {
+                entry.planned.worker.change_connect_timeout(timeout);
+            }
+        }
+        if group.recovers && role == Role::Leads {
+            recover(group);
+        }
+    }
+}
+
+impl Mark {
+    /// Puts a verdict in force. `kept` is until when an error state of mod_proxy must last.
+    fn settle(&mut self, entry: &Entry, verdict: Verdict, expired: bool, role: Role, kept: u64) {
+        let worker = entry.planned.worker;
+        // Its state is mod_proxy_hcheck's, perhaps since a moment ago (balancer-manager).
+        if worker.is_hchecked() {
+            *self = Self::default();
+            return;
+        }
+        let lost = matches!(role, Role::Lost { .. });
+        let verdict = if lost { Verdict::In } else { verdict };
+        let before = std::mem::replace(&mut self.verdict, verdict);
+        let loud = match role {
+            Role::Leads => true,
+            Role::Follows { speaks } => speaks,
+            // The member that is set free once is nobody else's to tell.
+            Role::Lost { speaks } => speaks || entry.planned.member,
+        };
+        let changed = worker.set_failed(verdict == Verdict::Out);
+        let clean = clock::now_ms() >= kept;
+        if changed && verdict == Verdict::In && clean && !lost {
+            // Coming back means really back: without the error that mod_proxy may have found as well.
+            worker.forgive();
+        }
+        if verdict == Verdict::LastResort {
+            if clean && worker.is_in_error() {
+                worker.forgive();
+            }
+            if before != verdict {
+                say_last_resort(entry, loud);
+            }
+        } else if changed {
+            self.say(entry, expired, loud, lost);
+        }
+        self.expired = expired;
+    }
+
+    fn say(&self, entry: &Entry, expired: bool, loud: bool, lost: bool) {
+        let down = self.verdict == Verdict::Out;
+        let (from, to, level) = if down {
+            ("up", "down", Level::Warn)
+        } else {
+            ("down", "up", Level::Notice)
+        };
+        let host = &entry.planned.host;
+        let why = if lost {
+            "no child leads: what the module had marked is taken back".into()
+        } else if expired {
+            format!("{host}: livestale: DNS has given no usable answer for longer than that")
+        } else if self.expired && !down {
+            format!("{host}: DNS answers")
+        } else {
+            entry.describe()
+        };
+        let level = if loud { level } else { Level::Debug };
+        log!(level, "worker {}: {from} -> {to} ({why})", entry.planned.label);
+    }
+
+    /// Ends an error state that mod_proxy found and probes do not confirm.
+    fn release(&mut self, child: &Child, at: usize, kept: u64, now: u64) {
+        let entry = &child.entries[at];
+        let worker = entry.planned.worker;
+        if entry.planned.target.is_none() || worker.is_hchecked() {
+            return;
+        }
+        let sight = Sight {
+            in_error: worker.is_in_error(),
+            hc_fail: worker.is_failed(),
+            kept_until_ms: kept,
+            now_ms: now,
+            rise: entry.planned.settings.rules.rise,
+        };
+        match entry.with_health(|set, health| self.release.step(sight, set, health)) {
+            Action::None => {}
+            Action::Probe => child.kick(at, Kick::Failed),
+            Action::Release => {
+                worker.forgive();
+                child.board.add(Counter::Releases, 1);
+                log!(
+                    Level::Notice,
+                    "worker {}: released from httpd's error state ({})",
+                    entry.planned.label,
+                    entry.describe()
+                );
+            }
+        }
+    }
+}
+
+fn say_last_resort(entry: &Entry, loud: bool) {
+    let level = if loud { Level::Warn } else { Level::Debug };
+    log!(
+        level,
+        "worker {}: last resort: stays in use although down ({})",
+        entry.planned.label,
+        entry.describe()
+    );
+}
+
+fn member(entry: &Entry, expired: bool) -> Member {
+    Member {
+        health: Some(entry.health()),
+        usable: true,
+        last_resort: entry.planned.settings.last_resort,
+        expired,
+    }
+}
+
+/// What the verdict needs of a member, and until when its error state must last.
+fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> (Member, u64) {
+    let ours = at.filter(|_| !worker.is_hchecked());
+    let Some(entry) = ours.map(|at| &child.entries[at]) else {
+        let usable = worker.is_open() && !worker.is_in_error() && !worker.is_failed();
+        return (stranger(usable), 0);
+    };
+    let kept = kept_until(child.board, entry, now);
+    let mut member = member(entry, entry.is_expired());
+    // Other errors of mod_proxy are ended by probes.
+    member.usable = worker.is_open() && !(worker.is_in_error() && kept > now);
+    (member, kept)
+}
+
+const fn stranger(usable: bool) -> Member {
+    Member {
+        health: None,
+        usable,
+        last_resort: false,
+        expired: false,
+    }
+}
+
+/// Until when `failonstatus` or `failontimeout` keep a member out. From shared memory: never later than
+/// its `retry` from now.
+fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
+    let Some((id, tag)) = entry.planned.seat else {
+        return 0;
+    };
+    let latest = now.saturating_add(entry.planned.worker.retry().as_millis() as u64);
+    board.kept_until(id, tag).min(latest)
+}
+
+/// force_recovery() of mod_proxy_balancer.c takes a member with HC_FAIL for one that is not in error, and
+/// so never comes to the others' help: done here in its place.
+fn recover(group: &Group) {
+    let workers = || group.members.iter().map(|(worker, _)| worker);
+    let open = |w: &Worker| w.is_open() && !w.is_in_error() && !w.is_failed();
+    if workers().any(open) || !workers().any(Worker::is_failed) {
+        return;
+    }
+    for worker in workers().filter(|w| w.is_in_error()) {
+        log!(
+            Level::Debug,
+            "worker {}: no member is usable: its error state ends (forcerecovery)",
+            worker.name()
+        );
+        worker.forgive();
+    }
+}
+
+/// Before the children start: what the board knows of members, and the time-outs of connects.
+pub fn before_children(plan: &Plan) {
+    let child = Child::preview(plan);
+    for entry in &child.entries {
+        entry.load(plan.board);
+        if let Some(timeout) = entry.connect_timeout() {
+            entry.planned.worker.put_connect_timeout(Some(timeout));
+        }
+    }
+    let mut quiet = Marks::new(child.entries.len());
+    for group in &child.groups {
+        quiet.group(&child, group, Role::Follows { speaks: false });
+    }
+}

@@ -1,0 +1,138 @@
+//! The record of a target as words.
+
+use super::record::{ADDR_WORDS, decode_addr, encode_addr, pack, unpack};
+use super::region::Record;
+use crate::logic::health::{AddrHealth, Reason, State, TargetRecord};
+use crate::logic::record::MAX_ADDRS;
+
+/// Words before the addresses: kind of probe (16 bits, 0 today), a spare 16,
+/// number of addresses (16), port (16).
+const HEAD: usize = 1;
+/// Words of one address.
+pub const PER_ADDR: usize = ADDR_WORDS + 10;
+/// Words of the longest record.
+pub const TARGET_WORDS: usize = HEAD + MAX_ADDRS * PER_ADDR;
+
+impl Record for TargetRecord {
+    /// Addresses beyond the first [`MAX_ADDRS`] are left out.
+    fn encode(&self, out: &mut [u64]) -> usize {
+        let count = self.addrs.len().min(MAX_ADDRS);
+        out[0] = (count as u64) << 16 | u64::from(self.port);
+        let words = out[HEAD..].chunks_exact_mut(PER_ADDR);
+        for (words, addr) in words.zip(&self.addrs) {
+            encode_health(addr, words);
+        }
+        HEAD + count * PER_ADDR
+    }
+
+    fn decode(words: &[u64]) -> Option<Self> {
+        let (head, addrs) = words.split_at_checked(HEAD)?;
+        let (kind, low) = unpack(head[0]);
+        let count = (low >> 16) as usize;
+        if kind != 0 || count > MAX_ADDRS || addrs.len() != count * PER_ADDR {
+            return None;
+        }
+        Some(Self {
+            port: low as u16,
+            addrs: addrs
+                .chunks_exact(PER_ADDR)
+                .map(decode_health)
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn encode_health(health: &AddrHealth, out: &mut [u64]) {
+    let (addr, rest) = out.split_at_mut(ADDR_WORDS);
+    addr.copy_from_slice(&encode_addr(&health.addr));
+    rest.copy_from_slice(&[
+        encode_state(health.state, health.reason),
+        health.since_ms,
+        health.held_ms,
+        pack(health.fails, health.hard_fails),
+        health.first_fail_ms,
+        pack(health.oks, health.ok_total),
+        health.last_ms,
+        pack(health.last_us, health.flaps),
+        health.due_ms,
+        health.flaps_ms,
+    ]);
+}
+
+fn decode_health(words: &[u64]) -> Option<AddrHealth> {
+    let (addr, rest) = words.split_at_checked(ADDR_WORDS)?;
+    let &[
+        state,
+        since_ms,
+        held_ms,
+        fails,
+        first_fail_ms,
+        oks,
+        last_ms,
+        last,
+        due_ms,
+        flaps_ms,
+    ] = rest
+    else {
+        return None;
+    };
+    let (state, reason) = decode_state(state)?;
+    let (fails, hard_fails) = unpack(fails);
+    let (oks, ok_total) = unpack(oks);
+    let (last_us, flaps) = unpack(last);
+    Some(AddrHealth {
+        addr: decode_addr(addr)?,
+        state,
+        since_ms,
+        reason,
+        held_ms,
+        fails,
+        hard_fails,
+        first_fail_ms,
+        oks,
+        ok_total,
+        last_ms,
+        last_us,
+        due_ms,
+        flaps,
+        flaps_ms,
+    })
+}
+
+/// State (high half) and reason: code, then the system's error number.
+fn encode_state(state: State, reason: Option<Reason>) -> u64 {
+    let state = match state {
+        State::Unknown => 0,
+        State::Up => 1,
+        State::Down => 2,
+    };
+    let (code, errno) = match reason {
+        None => (0, 0),
+        Some(Reason::Refused) => (1, 0),
+        Some(Reason::Reset) => (2, 0),
+        Some(Reason::Timeout) => (3, 0),
+        Some(Reason::Unreachable(errno)) => (4, errno),
+        Some(Reason::Local(errno)) => (5, errno),
+    };
+    pack(state, code << 16 | u32::from(errno))
+}
+
+fn decode_state(word: u64) -> Option<(State, Option<Reason>)> {
+    let (state, reason) = unpack(word);
+    let state = match state {
+        0 => State::Unknown,
+        1 => State::Up,
+        2 => State::Down,
+        _ => return None,
+    };
+    let reason = match (reason >> 16, reason as u16) {
+        (0, 0) => None,
+        (1, 0) => Some(Reason::Refused),
+        (2, 0) => Some(Reason::Reset),
+        (3, 0) => Some(Reason::Timeout),
+        (4, errno) => Some(Reason::Unreachable(errno)),
+        (5, errno) => Some(Reason::Local(errno)),
+        _ => return None,
+    };
+    Some((state, reason))
+}

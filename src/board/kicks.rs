@@ -1,0 +1,55 @@
+//! Kicks: a request found a target suspicious, and the leader is to probe it now.
+//! One bit per target and kind.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Board;
+use super::ids::TargetId;
+use super::layout::KICK_BITS;
+
+/// What made a request suspicious of a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Kick {
+    /// Connecting failed, or a connection was reset.
+    Failed,
+    /// No byte of an answer came for a while.
+    Silent,
+}
+
+impl Board {
+    /// Asks for a probe of a target. True when nobody had asked yet: the caller
+    /// then wakes the leader. A caller that dies in between leaves the bit
+    /// without a wake-up, so the leader looks also when it wakes for other reasons.
+    /// A kick of a free slot is harmless, of one that does not exist nothing.
+    pub fn kick(&self, id: TargetId, kick: Kick) -> bool {
+        if id.0 >= self.target_capacity() {
+            return false;
+        }
+        let word = &self.kicks(kick)[(id.0 / KICK_BITS) as usize];
+        let bit = 1 << (id.0 % KICK_BITS);
+        // Usually somebody else was faster: then the cache line stays shared.
+        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// Takes all kicks of one kind. Some may be of targets that have no slot any more.
+    pub fn take_kicks(&self, kick: Kick) -> Vec<TargetId> {
+        let mut taken = Vec::new();
+        let used = self.targets_used();
+        for (at, word) in (0..used.div_ceil(KICK_BITS)).zip(self.kicks(kick)) {
+            if word.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let bits = word.swap(0, Ordering::AcqRel);
+            let set = (0..KICK_BITS).filter(|bit| bits >> bit & 1 != 0);
+            let ids = set.map(|bit| TargetId(at * KICK_BITS + bit));
+            taken.extend(ids.filter(|id| id.0 < used));
+        }
+        taken
+    }
+
+    fn kicks(&self, kick: Kick) -> &'static [AtomicU64] {
+        let words = self.target_capacity().div_ceil(KICK_BITS) as usize;
+        &self.words[self.layout.kicks_at[kick as usize]..][..words]
+    }
+}

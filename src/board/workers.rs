@@ -1,0 +1,84 @@
+//! The slots of the workers: what children tell each other of a worker that
+//! httpd's own record of it has no place for.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::ids::{Tag, WorkerId};
+use super::layout::{WORKER_KEPT, WORKER_TAG, WORKER_WORDS};
+use super::{Board, Plan};
+
+impl Board {
+    /// Number of worker slots.
+    pub const fn worker_capacity(&self) -> u32 {
+        self.layout.capacity.workers
+    }
+
+    /// Frees and assigns what the ledger of the workers decided. Parent only.
+    pub fn apply_workers(&self, plan: &Plan<WorkerId>) {
+        for id in &plan.freed {
+            self.free_worker(*id);
+        }
+        for (id, tag, _) in &plan.assigned {
+            self.assign_worker(*id, *tag);
+        }
+    }
+
+    /// Gives a slot to a worker, all zero. Parent only. Does nothing when there is no such slot.
+    pub fn assign_worker(&self, id: WorkerId, tag: Tag) {
+        self.give_worker(id, tag.0);
+    }
+
+    /// Takes a slot from its worker. Parent only.
+    pub fn free_worker(&self, id: WorkerId) {
+        self.give_worker(id, 0);
+    }
+
+    /// Until when (monotonic milliseconds) mod_proxy's own error of a worker is
+    /// to be kept; 0 when nothing was said or the slot is another's.
+    ///
+    /// The time comes from shared memory, and a child that was late may have set
+    /// it for the former owner of the slot: the reader bounds it by the longest
+    /// time that the worker's own settings allow.
+    pub fn kept_until(&self, id: WorkerId, tag: Tag) -> u64 {
+        let Some(words) = self.worker(id) else {
+            return 0;
+        };
+        let owned = |order| words[WORKER_TAG].load(order) == tag.0;
+        if !owned(Ordering::Acquire) {
+            return 0;
+        }
+        let until = words[WORKER_KEPT].load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        if owned(Ordering::Relaxed) { until } else { 0 }
+    }
+
+    /// Says until when an error is to be kept; an earlier time than the one known
+    /// changes nothing, nor does one for a slot that is another's. When the slot
+    /// is reassigned in this very moment, the time may be left to its new owner:
+    /// see [`Board::kept_until`].
+    pub fn keep_until(&self, id: WorkerId, tag: Tag, until_ms: u64) {
+        if let Some(words) = self.worker(id)
+            && words[WORKER_TAG].load(Ordering::Acquire) == tag.0
+        {
+            words[WORKER_KEPT].fetch_max(until_ms, Ordering::AcqRel);
+        }
+    }
+
+    fn give_worker(&self, id: WorkerId, tag: u64) {
+        let Some(words) = self.worker(id) else {
+            return;
+        };
+        words[WORKER_TAG].store(0, Ordering::Release);
+        fence(Ordering::Release);
+        for word in &words[WORKER_TAG + 1..] {
+            word.store(0, Ordering::Relaxed);
+        }
+        words[WORKER_TAG].store(tag, Ordering::Release);
+    }
+
+    fn worker(&self, id: WorkerId) -> Option<&'static [AtomicU64]> {
+        let place = |id: WorkerId| self.layout.workers_at + id.0 as usize * WORKER_WORDS;
+        let at = (id.0 < self.worker_capacity()).then(|| place(id))?;
+        self.words.get(at..at + WORKER_WORDS)
+    }
+}

@@ -1,0 +1,132 @@
+use super::*;
+
+/// Enough of httpd's reading of times for these tests; the real one is used on a real server.
+pub(crate) fn time(text: &str) -> Option<i64> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "s" => 1_000_000,
+        "ms" => 1000,
+        "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return None,
+    };
+    number.parse::<i64>().ok()?.checked_mul(factor)
+}
+
+fn set(key: &str, value: &str) -> Result<Params, String> {
+    let mut params = Params::default();
+    params.set(key, value, &time).map(|ours| {
+        assert!(ours, "{key}");
+        params
+    })
+}
+
+#[test]
+fn good_values() {
+    assert_eq!(set("live", "On").unwrap().live, Some(Mode::On));
+    assert_eq!(set("LIVE", "off").unwrap().live, Some(Mode::Off));
+    let bounds = set("livettl", "500ms-10min").unwrap().ttl.unwrap();
+    assert_eq!(bounds.min, Duration::from_millis(500));
+    assert_eq!(bounds.max, Duration::from_secs(600));
+    let six = set("livefamily", "ipv6").unwrap();
+    assert_eq!(six.families, Some(Families::V6));
+    assert_eq!(set("livestale", "forever").unwrap().stale, Some(None));
+    let hour = Some(Some(Duration::from_secs(3600)));
+    assert_eq!(set("livestale", "1h").unwrap().stale, hour);
+    assert_eq!(set("livespread", "off").unwrap().spread, Some(false));
+    assert_eq!(set("liveprobe", "TCP").unwrap().probe, Some(Probe::Tcp));
+    assert_eq!(set("liveprobe", "off").unwrap().probe, Some(Probe::Off));
+    assert_eq!(set("liveport", "65535").unwrap().port, Some(65_535));
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(3600));
+    assert_eq!(set("liveinterval", "100ms").unwrap().interval, Some(least));
+    assert_eq!(set("liveinterval", "1h").unwrap().interval, Some(most));
+    let ten = Duration::from_millis(10);
+    assert_eq!(set("livetimeout", "10ms").unwrap().timeout, Some(ten));
+    assert_eq!(set("livefall", "100").unwrap().fall, Some(100));
+    assert_eq!(set("liverise", "1").unwrap().rise, Some(1));
+    assert_eq!(set("livelastresort", "off").unwrap().last_resort, Some(false));
+}
+
+#[test]
+fn wrong_values_name_key_and_value() {
+    let table = [
+        ("live", "", "live must be on or off; read ''"),
+        ("live", "yes", "read 'yes'"),
+        ("live", "observe", "live observe is not supported yet"),
+        ("livettl", "", "livettl must be min-max"),
+        ("livettl", "5s", "read '5s'"),
+        ("livettl", "10s-1s", "read '10s-1s'"),
+        ("livettl", "0-1s", "from 100ms"),
+        ("livettl", "-1s", "read '-1s'"),
+        ("livettl", "1s-", "read '1s-'"),
+        ("livettl", "1s-99999999999999h", "read '1s-99999999999999h'"),
+        ("livettl", "1s-1fortnight", "read '1s-1fortnight'"),
+        (
+            "livefamily",
+            "ipv5",
+            "must be any, ipv4 or ipv6; read 'ipv5'",
+        ),
+        ("livestale", "", "must be forever or a time"),
+        ("livettl", "1sfoo-2s", "read '1sfoo-2s'"),
+        ("livestale", "5stupid", "read '5stupid'"),
+        ("livestale", "0", "read '0'"),
+        ("livestale", "-3s", "read '-3s'"),
+        ("livestale", "99999999999999999999s", "must be forever"),
+        ("livespread", "maybe", "must be on or off; read 'maybe'"),
+        ("liveprobe", "", "must be tcp or off; read ''"),
+        ("liveprobe", "icmp", "must be tcp or off; read 'icmp'"),
+        ("liveprobe", "http", "http is not supported yet"),
+        ("liveport", "0", "must be a port from 1 to 65535; read '0'"),
+        ("liveport", "65536", "read '65536'"),
+        ("liveport", "+80", "read '+80'"),
+        ("liveinterval", "99ms", "must be a time from 100ms to 1h"),
+        ("liveinterval", "2h", "read '2h'"),
+        ("livetimeout", "9ms", "must be a time from 10ms to 1min"),
+        ("livetimeout", "61s", "read '61s'"),
+        ("livefall", "0", "must be a number from 1 to 100; read '0'"),
+        ("livefall", "101", "read '101'"),
+        ("liverise", "1.5", "read '1.5'"),
+        ("liverise", "", "read ''"),
+        ("livelastresort", "perhaps", "must be on or off"),
+    ];
+    for (key, value, part) in table {
+        let message = set(key, value).expect_err(value);
+        assert!(message.starts_with(key), "{message}");
+        assert!(message.contains(part), "{key}={value}: {message}");
+    }
+}
+
+#[test]
+fn later_parameters_are_refused_and_foreign_ones_passed_on() {
+    for key in NOT_YET {
+        let message = set(key, "on").unwrap_err();
+        assert!(message.contains("not supported yet"), "{message}");
+    }
+    let mut params = Params::default();
+    assert_eq!(params.set("hcmethod", "TCP", &time), Ok(false));
+    assert_eq!(params.set("lives", "9", &time), Ok(false));
+    assert_eq!(params, Params::default());
+}
+
+#[test]
+fn defaults() {
+    let s = Params::default().settings();
+    assert_eq!(s.ttl.min, Duration::from_secs(1));
+    assert_eq!(s.ttl.max, Duration::from_secs(3600));
+    assert!(s.spread && s.stale.is_none() && s.families == Families::ANY);
+    assert_eq!((s.probe, s.port, s.probe_given), (Probe::Tcp, None, None));
+    assert_eq!((s.rules.interval_ms, s.rules.timeout_ms), (2_000, 500));
+    assert_eq!((s.rules.fall, s.rules.rise, s.last_resort), (2, 2, true));
+}
+
+#[test]
+fn probe_parameters_that_are_given_are_known() {
+    let given = |key, value| set(key, value).unwrap().settings().probe_given;
+    assert_eq!(given("liveprobe", "tcp"), Some("liveprobe"));
+    assert_eq!(given("liverise", "3"), Some("liverise"));
+    assert_eq!(given("liveprobe", "off"), None);
+    assert_eq!(given("livespread", "off"), None);
+}

@@ -1,0 +1,102 @@
+//! What a worker's status says and what the module changes in it: HC_FAIL, errors that mod_proxy found,
+//! and the time-out of connects.
+
+use std::time::Duration;
+
+use super::proxy::{Server, Worker};
+use super::sys;
+
+/// With these the administrator keeps new requests away: of PROXY_WORKER_NOT_USABLE_BITMAP (mod_proxy.h)
+/// all but errors, and draining, which takes only the sessions it has.
+const CLOSED: u32 = sys::PROXY_WORKER_IN_SHUTDOWN
+    | sys::PROXY_WORKER_DISABLED
+    | sys::PROXY_WORKER_STOPPED
+    | sys::PROXY_WORKER_DRAIN;
+
+impl Worker {
+    fn status(&self) -> u32 {
+        // SAFETY: an atomic read of the worker's status word.
+        unsafe { sys::live_status_get(self.shared_raw()) }
+    }
+
+    /// One of mod_proxy's catch-all workers.
+    pub fn is_generic(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_GENERIC != 0
+    }
+
+    /// Whether mod_proxy refuses requests for this worker because of HC_FAIL.
+    pub fn is_failed(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_HC_FAIL != 0
+    }
+
+    /// Whether mod_proxy itself has put the worker into its error state.
+    pub fn is_in_error(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_IN_ERROR != 0
+    }
+
+    /// Whether new requests may go there as far as the administrator is concerned, errors or not. Hot
+    /// standbys and spares count.
+    pub fn is_open(&self) -> bool {
+        self.status() & CLOSED == 0
+    }
+
+    /// Sets or clears HC_FAIL; true when that changed something. Other bits are left alone.
+    pub fn set_failed(&self, failed: bool) -> bool {
+        if self.is_failed() == failed {
+            return false;
+        }
+        // SAFETY: an atomic change of the worker's status word.
+        let old = unsafe {
+            if failed {
+                sys::live_status_or(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
+            } else {
+                sys::live_status_and_not(self.shared_raw(), sys::PROXY_WORKER_HC_FAIL)
+            }
+        };
+        (old & sys::PROXY_WORKER_HC_FAIL != 0) != failed
+    }
+
+    /// Ends mod_proxy's error state: IN_ERROR, its time and its count of retries.
+    pub fn forgive(&self) {
+        // SAFETY: the words that mod_proxy itself writes without a lock (ap_proxy_connect_backend).
+        unsafe { sys::live_forgive(self.shared_raw()) }
+    }
+
+    /// How long mod_proxy keeps a worker in its error state (`retry`).
+    pub fn retry(&self) -> Duration {
+        // SAFETY: reads a word of the worker's shared part.
+        let micros = unsafe { sys::live_worker_retry(self.shared_raw()) };
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+
+    /// Whether `connectiontimeout` is in force.
+    pub fn has_connect_timeout(&self) -> bool {
+        // SAFETY: reads a bit-field of the worker's shared part.
+        unsafe { sys::live_connect_timeout_is_set(self.shared_raw()) != 0 }
+    }
+
+    /// Puts a time-out of connects in force, or takes it out again. In post_config only.
+    pub fn put_connect_timeout(&self, timeout: Option<Duration>) {
+        self.change_connect_timeout(timeout.unwrap_or_default());
+        // SAFETY: no child and no thread runs in post_config, so the bit-field is this call's alone.
+        unsafe { sys::live_connect_timeout_mark(self.shared_raw(), timeout.is_some().into()) }
+    }
+
+    /// Changes a time-out of connects that is in force.
+    pub fn change_connect_timeout(&self, timeout: Duration) {
+        let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX);
+        // SAFETY: atomic accesses to one word of the worker's shared part.
+        unsafe {
+            if sys::live_connect_timeout(self.shared_raw()) != micros {
+                sys::live_connect_timeout_store(self.shared_raw(), micros);
+            }
+        }
+    }
+
+    /// The time-out of connects without `connectiontimeout`: of the worker, of mod_proxy, of the server.
+    pub fn timeout(&self, server: Server) -> Duration {
+        // SAFETY: reads the worker's shared part and the server's configuration, both live.
+        let micros = unsafe { sys::live_worker_timeout(self.shared_raw(), server.raw()) };
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+}

@@ -1,0 +1,213 @@
+//! Health of backend addresses: what one probe's outcome does to it.
+//!
+//! Rules 5, 6 and 8 of the module: a refused connection counts at once, a verdict by time-out needs several
+//! failures *and* a second since the first of them began, and trouble of this machine is no verdict.
+
+mod carry;
+mod step;
+
+pub use carry::{kicked, merge, resume};
+pub use step::{Step, step, verdict_due};
+
+use std::fmt;
+use std::io;
+
+use super::addr::Addr;
+
+/// Why a probe failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// The port answered with a reset (ECONNREFUSED).
+    Refused,
+    /// The connection was reset while it was being set up (ECONNRESET, ECONNABORTED).
+    Reset,
+    /// No answer within `livetimeout`, or ETIMEDOUT.
+    Timeout,
+    /// The network said that the address cannot be reached; the error number of the system.
+    Unreachable(u16),
+    /// This machine could not even try (no route, no descriptors, ...); the error number of the system.
+    Local(u16),
+}
+
+impl Reason {
+    /// Whether somebody answered that there is nothing: refused, reset, unreachable.
+    pub const fn is_hard(self) -> bool {
+        matches!(self, Self::Refused | Self::Reset | Self::Unreachable(_))
+    }
+
+    /// Whether this machine could not even try: no verdict about the backend.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// Whether trouble near this machine can look like it, for many addresses at once.
+    pub const fn is_stormy(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unreachable(_))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Reset => f.write_str("connection reset"),
+            Self::Timeout => f.write_str("time-out"),
+            Self::Unreachable(errno) if is_of_network(errno) => {
+                write!(f, "network unreachable (errno {errno})")
+            }
+            Self::Unreachable(errno) => write!(f, "host unreachable (errno {errno})"),
+            Self::Local(errno) if is_of_network(errno) => {
+                write!(f, "no route here (errno {errno})")
+            }
+            Self::Local(errno) => write!(f, "trouble on this machine (errno {errno})"),
+        }
+    }
+}
+
+/// ENETUNREACH and ENETDOWN.
+fn is_of_network(errno: u16) -> bool {
+    let kind = io::Error::from_raw_os_error(i32::from(errno)).kind();
+    matches!(
+        kind,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown
+    )
+}
+
+/// What is thought of an address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum State {
+    /// Not probed to the end yet: used like a healthy one, but listed behind.
+    #[default]
+    Unknown,
+    Up,
+    Down,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// The settings by which a target's addresses are judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Pause between probes of an address whose state is settled, in milliseconds (`liveinterval`).
+    pub interval_ms: u64,
+    /// One probe, connect to verdict, in milliseconds (`livetimeout`).
+    pub timeout_ms: u64,
+    /// Consecutive failures to go down, 1 and up (`livefall`).
+    pub fall: u32,
+    /// Consecutive successes to come back, 1 and up (`liverise`).
+    pub rise: u32,
+}
+
+/// One probe that has ended. Times are monotonic milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    pub begun_ms: u64,
+    pub ended_ms: u64,
+    /// How long it took in microseconds.
+    pub took_us: u32,
+    pub result: Result<(), Reason>,
+}
+
+/// All that is known of one address on one port. Times are monotonic milliseconds, 0 for never.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddrHealth {
+    pub addr: Addr,
+    pub state: State,
+    /// Since when it is in this state.
+    pub since_ms: u64,
+    /// Why the last probe failed, and with that why the address is down; None after a success.
+    /// Local trouble is only noted while no failures are in course.
+    pub reason: Option<Reason>,
+    /// The verdict "down" is due, but held back because of a storm, since then; 0: not held.
+    pub held_ms: u64,
+    /// Consecutive failures; of a held address those since it is held.
+    pub fails: u32,
+    /// How many of the last failures were [`Reason::is_hard`]. Kept by the successes of an address that
+    /// is still down: it says why it went down.
+    pub hard_fails: u32,
+    /// When the first of the consecutive failures began.
+    pub first_fail_ms: u64,
+    /// Consecutive successes.
+    pub oks: u32,
+    /// Successes ever; wraps.
+    pub ok_total: u32,
+    /// End of the last probe, and how long it took in microseconds.
+    pub last_ms: u64,
+    pub last_us: u32,
+    /// When the next probe is due.
+    pub due_ms: u64,
+    /// Flap score in thousandths, and when it was brought up to date.
+    pub flaps: u32,
+    pub flaps_ms: u64,
+}
+
+impl AddrHealth {
+    /// A new address, of which nothing is known. Its first probe is due at once.
+    pub const fn new(addr: Addr) -> Self {
+        Self {
+            addr,
+            state: State::Unknown,
+            since_ms: 0,
+            reason: None,
+            held_ms: 0,
+            fails: 0,
+            hard_fails: 0,
+            first_fail_ms: 0,
+            oks: 0,
+            ok_total: 0,
+            last_ms: 0,
+            last_us: 0,
+            due_ms: 0,
+            flaps: 0,
+            flaps_ms: 0,
+        }
+    }
+
+    /// Place in the order in which httpd dials: 0 up, 1 unknown or failing, 2 down.
+    pub const fn class(&self) -> u8 {
+        match self.state {
+            State::Down => 2,
+            State::Up if !self.is_failing() => 0,
+            State::Up | State::Unknown => 1,
+        }
+    }
+
+    /// Whether the last probes failed.
+    pub const fn is_failing(&self) -> bool {
+        self.fails > 0 || self.held_ms != 0
+    }
+
+    /// When the failures in course began; when there are none, the begin of `probe`.
+    pub const fn series_began(&self, probe: &Probe) -> u64 {
+        if self.is_failing() {
+            self.first_fail_ms
+        } else {
+            probe.begun_ms
+        }
+    }
+
+    /// Down, and confirmed so by `fall` refused connections (or the like) in a row.
+    pub const fn is_hard_down(&self, fall: u32) -> bool {
+        matches!(self.state, State::Down) && self.hard_fails >= fall
+    }
+}
+
+/// The health of all addresses of one target, as it stands on the board.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TargetRecord {
+    /// The port probed.
+    pub port: u16,
+    /// In the order of the name's record; at most [`super::record::MAX_ADDRS`].
+    pub addrs: Vec<AddrHealth>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Is a worker in or out: from the health of its addresses and, in a balancer, of the other members.
+//!
+//! All of it depends on nothing but what is on the board and in mod_proxy's shared status, so every child and
+//! every new leader come to the same result.
+
+use super::addr::Addr;
+use super::health::{AddrHealth, State, TargetRecord};
+
+mod release;
+
+pub use release::{Action, Release, Sight};
+
+/// What the probes say about a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkerHealth {
+    /// At least one address is not down.
+    Up,
+    Down {
+        /// All addresses are, confirmed by refused connections or unreachable hosts in a row.
+        hard: bool,
+        /// Since when the last of them is, in monotonic milliseconds.
+        since_ms: u64,
+    },
+}
+
+/// The health of a worker that uses `addrs`, as the record of its target says; what is missing there is
+/// unknown and counts as up, and so does a worker without addresses. `fall` is its `livefall`.
+pub fn worker(addrs: &[Addr], health: Option<&TargetRecord>, fall: u32) -> WorkerHealth {
+    let (mut hard, mut since_ms) = (true, 0);
+    for addr in addrs {
+        match find(addr, health) {
+            Some(found) if found.state == State::Down => {
+                hard &= found.is_hard_down(fall);
+                since_ms = since_ms.max(found.since_ms);
+            }
+            _ => return WorkerHealth::Up,
+        }
+    }
+    if addrs.is_empty() {
+        return WorkerHealth::Up;
+    }
+    WorkerHealth::Down { hard, since_ms }
+}
+
+fn find<'a>(addr: &Addr, health: Option<&'a TargetRecord>) -> Option<&'a AddrHealth> {
+    health?.addrs.iter().find(|health| health.addr == *addr)
+}
+
+/// One member of a balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// None: it is not live, or not ours to mark.
+    pub health: Option<WorkerHealth>,
+    /// What httpd thinks of it without our bit: not disabled, stopped, shut down, in error, draining or failed
+    /// by another health check. Standby and spare members are usable.
+    pub usable: bool,
+    /// `livelastresort`.
+    pub last_resort: bool,
+    /// `livestale` has run out: it is out in any case.
+    pub expired: bool,
+}
+
+impl Member {
+    /// Down, or without addresses that may still be used.
+    const fn is_down(&self) -> bool {
+        self.expired || matches!(self.health, Some(WorkerHealth::Down { .. }))
+    }
+
+    /// Since when it is down, when it may nevertheless be the last resort.
+    const fn resort(&self) -> Option<u64> {
+        match self.health {
+            Some(WorkerHealth::Down {
+                hard: false,
+                since_ms,
+            }) if self.usable && self.last_resort && !self.expired => Some(since_ms),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a member.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Verdict {
+    #[default]
+    In,
+    Out,
+    /// It is down, but nothing better is left.
+    LastResort,
+}
+
+/// The verdict on each of `members`, in their order. A plain worker is a balancer of one.
+///
+/// When no usable member is up, the one that went down last, and not by refused connections, stays in.
+pub fn balancer(members: &[Member]) -> Vec<Verdict> {
+    let resort = if members.iter().any(|m| m.usable && !m.is_down()) {
+        None
+    } else {
+        latest(members)
+    };
+    members
+        .iter()
+        .enumerate()
+        .map(|(i, member)| match member.is_down() {
+            false => Verdict::In,
+            true if resort == Some(i) => Verdict::LastResort,
+            true => Verdict::Out,
+        })
+        .collect()
+}
+
+/// The first of those that went down last and may be the last resort.
+fn latest(members: &[Member]) -> Option<usize> {
+    let mut best: Option<(u64, usize)> = None;
+    for (i, member) in members.iter().enumerate() {
+        if let Some(since) = member.resort()
+            && best.is_none_or(|(latest, _)| since > latest)
+        {
+            best = Some((since, i));
+        }
+    }
+    best.map(|(_, i)| i)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Where the targets' health comes from at the start, and what changes it besides probes:
+//! other addresses, and the suspicions of requests.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::book::{Book, Trouble};
+use super::target::{Source, Target, TargetTask};
+use crate::board::{Board, Counter, Kick};
+use crate::logic::addr::Addr;
+use crate::logic::health::{self, AddrHealth, TargetRecord};
+use crate::logic::storm::{Census, Storm};
+use crate::monitor::random::Random;
+use crate::monitor::run::{Plan, Surroundings};
+
+/// Probes under way at the same time at the least and at the most.
+const BOUND: std::ops::RangeInclusive<u64> = 16..=512;
+/// One of so many descriptors may be a probe's.
+const SHARE: u64 = 4;
+/// Milliseconds between two probes of a target because its answers take long.
+const SILENT_MS: u64 = 500;
+
+impl<'a, E: Surroundings> Book<'a, E> {
+    /// Takes over what the board knows: nothing is probed before its time, except addresses that are new.
+    /// `addrs_of`: the addresses that a name has now; none when it was never answered.
+    pub fn new(
+        plan: &'a Plan,
+        addrs_of: impl Fn(usize) -> Vec<Addr>,
+        board: Board,
+        env: &'a E,
+    ) -> Self {
+        let now = env.now_ms();
+        let mut random = Random::seeded();
+        let targets: Vec<Target<'a>> = plan
+            .targets
+            .iter()
+            .map(|task| Target::new(task, resumed(board, task, now, &mut random)))
+            .collect();
+        let by_id = plan.targets.iter().zip(0..);
+        let bound = (env.descriptors() / SHARE).clamp(*BOUND.start(), *BOUND.end());
+        let mut book = Self {
+            board,
+            env,
+            by_id: by_id.map(|(task, index)| (task.id, index)).collect(),
+            queue: BTreeSet::new(),
+            flying: HashSet::new(),
+            bound: bound as usize,
+            storm: Storm::resume(targets.iter().flat_map(|target| &target.record.addrs)),
+            targets,
+            random,
+            asks: Vec::new(),
+            asked_ms: HashMap::new(),
+            wake: false,
+            trouble: Trouble::default(),
+        };
+        let known = OnceCell::new();
+        let inherited = |port, addr: &Addr| {
+            let known = known.get_or_init(|| known_on(board));
+            known.get(&(port, *addr)).cloned()
+        };
+        for (index, task) in plan.targets.iter().enumerate() {
+            let addrs = match task.source {
+                Source::Fixed(addr) => vec![addr],
+                Source::Name(name) => addrs_of(name),
+            };
+            // Of a name that DNS has not answered for nothing is probed, and nothing forgotten.
+            if !addrs.is_empty() {
+                book.set_addrs(index, &addrs, |addr| inherited(task.port, addr), now);
+            }
+        }
+        book
+    }
+
+    /// A name has these addresses now.
+    pub fn moved(&mut self, name: usize, addrs: &[Addr], now: u64) {
+        for index in 0..self.targets.len() {
+            let target = &self.targets[index];
+            if target.lost || !target.follows(name) {
+                continue;
+            }
+            let mut found = HashMap::new();
+            for addr in addrs.iter().filter(|addr| target.health(addr).is_none()) {
+                let of_others = self.known_elsewhere(target.task.port, addr);
+                found.extend(of_others.map(|health| (*addr, health.clone())));
+            }
+            self.set_addrs(index, addrs, |addr| found.get(addr).cloned(), now);
+        }
+    }
+
+    /// What another target knows of an address.
+    fn known_elsewhere(&self, port: u16, addr: &Addr) -> Option<&AddrHealth> {
+        let others = self.targets.iter().filter(|t| t.task.port == port);
+        let known = others.filter_map(|target| target.health(addr));
+        known.filter(|h| h.last_ms != 0).max_by_key(|h| h.last_ms)
+    }
+
+    fn set_addrs(
+        &mut self,
+        index: usize,
+        addrs: &[Addr],
+        inherited: impl Fn(&Addr) -> Option<AddrHealth>,
+        now: u64,
+    ) {
+        let target = &mut self.targets[index];
+        let new = health::merge(&target.record.addrs, addrs, inherited, now);
+        let old = std::mem::replace(&mut target.record.addrs, new);
+        for health in &old {
+            self.queue.remove(&(health.due_ms, index, health.addr));
+            if self.targets[index].health(&health.addr).is_none()
+                && let Some(event) = self.storm.forget(health, now)
+            {
+                self.say_storm(&event, Census { bad: 0, known: 0 });
+            }
+        }
+        let set = |list: &[AddrHealth]| list.iter().map(|h| h.addr).collect::<Vec<_>>();
+        let all = set(&self.targets[index].record.addrs);
+        if set(&old) != all {
+            // Overtaken: the end of the first probe writes it.
+            let _ = self.write(index);
+            self.wake = true;
+        }
+        for addr in all {
+            self.enqueue((index, addr));
+        }
+    }
+
+    /// Probes at once what requests found suspicious.
+    pub fn kicked(&mut self, now: u64) {
+        if self.targets.is_empty() {
+            return;
+        }
+        for kick in [Kick::Failed, Kick::Silent] {
+            for id in self.board.take_kicks(kick) {
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.kick(index, kick, now);
+                }
+            }
+        }
+    }
+
+    fn kick(&mut self, index: usize, kick: Kick, now: u64) {
+        self.board.add(Counter::Kicks, 1);
+        let target = &mut self.targets[index];
+        match kick {
+            Kick::Silent if now < target.silent_ms + SILENT_MS => return,
+            Kick::Silent => target.silent_ms = now,
+            Kick::Failed => {}
+        }
+        let addrs = target.record.addrs.iter();
+        let due: Vec<_> = addrs
+            .filter_map(|health| Some((health.addr, health::kicked(health, now)?)))
+            .collect();
+        for (addr, due_ms) in due {
+            self.reschedule((index, addr), due_ms);
+        }
+        if kick == Kick::Failed {
+            self.ask(index, now);
+        }
+    }
+}
+
+/// The health that the last leader left of a target; none when it is new.
+fn resumed(board: Board, task: &TargetTask, now: u64, random: &mut Random) -> Vec<AddrHealth> {
+    let known = board.read_target(task.id, task.tag);
+    let mut addrs = known.map_or_else(Vec::new, |known| known.record.addrs);
+    for health in &mut addrs {
+        health::resume(health, &task.rules, now, random.draw());
+    }
+    addrs
+}
+
+/// What the board knows of all ports and addresses; the latest word on each.
+fn known_on(board: Board) -> HashMap<(u16, Addr), AddrHealth> {
+    let mut known: HashMap<(u16, Addr), AddrHealth> = HashMap::new();
+    for (_, _, TargetRecord { port, addrs }) in board.targets() {
+        for health in addrs.into_iter().filter(|health| health.last_ms != 0) {
+            let place = known
+                .entry((port, health.addr))
+                .or_insert_with(|| health.clone());
+            if place.last_ms < health.last_ms {
+                *place = health;
+            }
+        }
+    }
+    known
+}

@@ -1,0 +1,83 @@
+//! What is probed: targets.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use crate::board::{Tag, TargetId};
+use crate::logic::addr::Addr;
+use crate::logic::health::{AddrHealth, Rules, TargetRecord};
+
+/// How an address is probed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A TCP connection is made and closed.
+    Tcp,
+}
+
+/// Where a target's addresses come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A name: its place in [`crate::monitor::run::Plan::names`].
+    Name(usize),
+    /// One address that never changes.
+    Fixed(Addr),
+}
+
+/// One stream of probes: all addresses of a name, or one address, on one port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetTask {
+    pub id: TargetId,
+    pub tag: Tag,
+    /// What makes its identity: `tcp app.test:8080`.
+    pub key: String,
+    /// For the log: `app.test:8080`.
+    pub label: String,
+    pub source: Source,
+    pub port: u16,
+    pub kind: Kind,
+    pub rules: Rules,
+}
+
+/// A target as the leader works on it.
+#[derive(Debug)]
+pub struct Target<'a> {
+    pub task: &'a TargetTask,
+    pub record: TargetRecord,
+    /// The slot is another's now, since a reload: not probed any more.
+    pub lost: bool,
+    /// When a silent backend made it be probed last.
+    pub silent_ms: u64,
+}
+
+impl<'a> Target<'a> {
+    pub fn new(task: &'a TargetTask, addrs: Vec<AddrHealth>) -> Self {
+        let port = task.port;
+        Self {
+            task,
+            record: TargetRecord { port, addrs },
+            lost: false,
+            silent_ms: 0,
+        }
+    }
+
+    /// Whether its addresses are those of this name.
+    pub fn follows(&self, name: usize) -> bool {
+        self.task.source == Source::Name(name)
+    }
+
+    pub fn health(&self, addr: &Addr) -> Option<&AddrHealth> {
+        self.record.addrs.iter().find(|health| health.addr == *addr)
+    }
+
+    pub fn health_mut(&mut self, addr: &Addr) -> Option<&mut AddrHealth> {
+        let mut all = self.record.addrs.iter_mut();
+        all.find(|health| health.addr == *addr)
+    }
+}
+
+/// What to connect to.
+pub const fn socket_addr(addr: &Addr, port: u16) -> SocketAddr {
+    match addr.ip {
+        IpAddr::V4(ip) => SocketAddr::V4(std::net::SocketAddrV4::new(ip, port)),
+        IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, 0, addr.scope)),
+    }
+}
