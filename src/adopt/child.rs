@@ -8,8 +8,8 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 use super::entry::{Entry, Progress};
-use super::keeper;
 use super::gather::Group;
+use super::keeper;
 use super::marks::{Marks, Role};
 use super::plan::Plan;
 use super::registry::{FIRST_ATTEMPT, Registry};

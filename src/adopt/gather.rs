@@ -175,12 +175,7 @@ pub fn check(config: &Config, main: Server) -> Result<(), String> {
     error.map_or(Ok(()), Err)
 }
 
-fn planned(
-    worker: Worker,
-    server: Server,
-    balancer: Option<&str>,
-    settings: Settings,
-) -> Planned {
+fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Settings) -> Planned {
     let host = worker.host();
     let source = match numeric(&host) {
         Some(Some(addr)) => Source::Fixed(addr),

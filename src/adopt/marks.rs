@@ -96,7 +96,8 @@ impl Marks {
             .collect();
         let members: Vec<Member> = sights.iter().map(|(member, _)| *member).collect();
         let verdicts = verdict::balancer(&members);
-        for (((_, at), verdict), (member, kept)) in group.members.iter().zip(verdicts).zip(&sights) {
+        for (((_, at), verdict), (member, kept)) in group.members.iter().zip(verdicts).zip(&sights)
+        {
             let Some(at) = *at else { continue };
             let entry = &child.entries[at];
             let mark = &mut self.marks[at];
@@ -169,7 +170,11 @@ impl Mark {
             entry.describe()
         };
         let level = if loud { level } else { Level::Debug };
-        log!(level, "worker {}: {from} -> {to} ({why})", entry.planned.label);
+        log!(
+            level,
+            "worker {}: {from} -> {to} ({why})",
+            entry.planned.label
+        );
     }
 
     /// Ends an error state that mod_proxy found and probes do not confirm.

@@ -95,7 +95,14 @@ impl Conn {
     /// The attempt that uses it, if one does.
     fn user(&self) -> Option<u64> {
         let state = self.state.load(Ordering::Acquire);
-        (FIRST_ATTEMPT..NO_ATTEMPT).contains(&state).then_some(state)
+        (FIRST_ATTEMPT..NO_ATTEMPT)
+            .contains(&state)
+            .then_some(state)
+    }
+
+    /// An attempt uses it.
+    pub fn is_used(&self) -> bool {
+        self.user().is_some()
     }
 
     fn close_if_idle(&self) -> bool {

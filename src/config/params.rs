@@ -114,9 +114,7 @@ impl Params {
             "livespread" => on_off(value).map(|v| self.spread = Some(v)),
             "liveprobe" => probe(value).map(|v| self.probe = Some(v)),
             "liveport" => port(value).map(|v| self.port = Some(v)),
-            "liveinterval" => {
-                within(value, time, &INTERVAL).map(|v| self.interval = Some(v))
-            }
+            "liveinterval" => within(value, time, &INTERVAL).map(|v| self.interval = Some(v)),
             "livetimeout" => within(value, time, &TIMEOUT).map(|v| self.timeout = Some(v)),
             "livefall" => count(value).map(|v| self.fall = Some(v)),
             "liverise" => count(value).map(|v| self.rise = Some(v)),

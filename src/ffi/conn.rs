@@ -87,6 +87,10 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
         // SAFETY: `data` came from Arc::into_raw in `attach`, given back once.
         let conn = unsafe { Arc::from_raw(data.cast::<Conn>().cast_const()) };
         child.registry.remove(&conn);
+        // Closed in the middle of an attempt that has had no answer: it was reset, or closed by its peer.
+        if conn.is_used() && Ages::of(&conn).is_some_and(|ages| ages.waits()) {
+            child.kick(conn.entry as usize, Kick::Failed);
+        }
     });
     sys::APR_SUCCESS as sys::apr_status_t
 }
@@ -109,12 +113,7 @@ unsafe extern "C" fn input_filter(
         return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    let status = unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) };
-    if status != OK && block == sys::apr_read_type_e_APR_BLOCK_READ {
-        // SAFETY: as for `begin_use`; the connection's pool still holds the reference.
-        unsafe { read_failed(conn, status) };
-    }
-    status
+    unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) }
 }
 
 /// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
@@ -132,26 +131,6 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
         };
         request::touch(&conn, false)
     })
-}
-
-/// A read of an answer failed or ended: when it was reset, or nothing of an answer had come, somebody
-/// should look at the backend.
-///
-/// # Safety
-/// `conn` came from Arc::into_raw and somebody holds that reference during the call.
-#[cold]
-unsafe fn read_failed(conn: *const Conn, status: sys::apr_status_t) {
-    guard("a failed read", (), || {
-        // SAFETY: by the caller's promise; no longer used than this call.
-        let conn = unsafe { &*conn };
-        let reset = status == libc::ECONNRESET;
-        let unanswered = || Ages::of(conn).is_some_and(|ages| ages.never_heard || ages.waits());
-        if let Some(child) = child::current()
-            && (reset || unanswered())
-        {
-            child.kick(conn.entry as usize, Kick::Failed);
-        }
-    });
 }
 
 /// How long a request without the first byte of an answer counts as ordinary, in milliseconds.
@@ -211,9 +190,9 @@ impl Ages {
         })
     }
 
-    /// The last data were sent, not received.
+    /// Nothing has come since the last data were sent.
     fn waits(&self) -> bool {
-        self.received_ms > self.sent_ms
+        self.never_heard || self.received_ms > self.sent_ms
     }
 }
 

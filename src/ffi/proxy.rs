@@ -81,7 +81,9 @@ impl Server {
             let (shared, members) = unsafe { ((*balancer).s, (*balancer).workers) };
             // SAFETY: NULL or the balancer's shared part; its name is a C string.
             let (name, recovers) = unsafe {
-                let name = shared.as_ref().map_or(std::ptr::null(), |s| s.name.as_ptr());
+                let name = shared
+                    .as_ref()
+                    .map_or(std::ptr::null(), |s| s.name.as_ptr());
                 (
                     text(name),
                     !shared.is_null() && sys::live_balancer_recovers(shared) != 0,

@@ -42,7 +42,9 @@ impl Leader {
         let thread = thread::spawn("live-monitor", STACK, move || {
             // Dropped last, also while a panic unwinds to the guard.
             let _lock = lock;
-            guard("monitor", (), || lead(board, bell, plan, pid, epoch, stopped));
+            guard("monitor", (), || {
+                lead(board, bell, plan, pid, epoch, stopped)
+            });
             board.clear_leader(pid);
         })?;
         Ok(Self { stop, thread })

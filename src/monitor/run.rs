@@ -94,15 +94,7 @@ pub async fn run_with(
             names.poll_files(now);
             next_files = now + FILES_MS;
         }
-        for index in names.take_changed() {
-            prober.moved(index, names.addrs(index), now);
-        }
-        prober.start_due(now);
-        for index in prober.take_asks() {
-            names.ask(index, now);
-        }
-        names.start_due(now);
-        let due = names.next_due().min(prober.next_due());
+        let due = start_due(&mut names, &mut prober, now);
         let wake = next_beat.min(next_files).min(due);
         let pause = Duration::from_millis(wake.saturating_sub(now));
         tokio::select! {
@@ -114,6 +106,23 @@ pub async fn run_with(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Tells names and prober of each other, starts what is due and returns when something is due next.
+fn start_due<E: Surroundings>(
+    names: &mut Names<'_, E>,
+    prober: &mut Prober<'_, E>,
+    now: u64,
+) -> u64 {
+    for index in names.take_changed() {
+        prober.moved(index, names.addrs(index), now);
+    }
+    prober.start_due(now);
+    for index in prober.take_asks() {
+        names.ask(index, now);
+    }
+    names.start_due(now);
+    names.next_due().min(prober.next_due())
 }
 
 #[cfg(test)]

@@ -47,7 +47,10 @@ fn good_values() {
     assert_eq!(set("livetimeout", "10ms").unwrap().timeout, Some(ten));
     assert_eq!(set("livefall", "100").unwrap().fall, Some(100));
     assert_eq!(set("liverise", "1").unwrap().rise, Some(1));
-    assert_eq!(set("livelastresort", "off").unwrap().last_resort, Some(false));
+    assert_eq!(
+        set("livelastresort", "off").unwrap().last_resort,
+        Some(false)
+    );
 }
 
 #[test]

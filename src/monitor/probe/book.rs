@@ -19,6 +19,9 @@ const ASK_MS: u64 = 1_000;
 const OVERTAKEN_MS: u64 = 1_000;
 /// A probe that starts later than this, in milliseconds, and than half an interval, is late.
 const LATE_MS: u64 = 500;
+/// Milliseconds that a probe may wait for a place before that is worth a word: not at the start, when
+/// everything is new.
+const PATIENCE_MS: u64 = 100;
 
 /// A place in the queue of probes and in the list of those under way.
 pub(super) type Place = (usize, Addr);
@@ -90,7 +93,9 @@ impl<E: Surroundings> Book<'_, E> {
             return None;
         }
         if self.is_full() {
-            self.say_full(now);
+            if now.saturating_sub(due) >= PATIENCE_MS {
+                self.say_full(now);
+            }
             return None;
         }
         self.queue.pop_first();

@@ -34,9 +34,9 @@ fn trouble_of_this_machine_is_no_verdict_and_said_once() {
     assert_eq!(world.lines(Level::Info).len(), 1);
 }
 
-/// Forty targets with one address each.
-fn forty(board: Board) -> Plan {
-    let targets = (0..40_u32).map(|id| {
+/// A hundred targets with one address each.
+fn hundred(board: Board) -> Plan {
+    let targets = (0..100_u32).map(|id| {
         let ip = format!("192.0.2.{id}");
         let source = Source::Fixed(addr(&ip));
         target(board, id, &format!("{ip}:80"), source)
@@ -54,14 +54,17 @@ fn no_more_than_the_bound_are_under_way() {
         descriptors: 80,
         ..World::new()
     };
-    let plan = forty(board);
+    let plan = hundred(board);
     let mut book = book(&plan, &[], board, &world);
     world.rest.set(SILENT);
     world.pass(&mut book, 400);
     assert_eq!((world.most.get(), book.next_due()), (20, u64::MAX));
+    // At the start that is no wonder.
+    assert_eq!(world.lines(Level::Info), [] as [&str; 0]);
+    world.pass(&mut book, 200);
     assert_eq!(
         world.lines(Level::Info),
-        ["Warn 20 probes in flight, the bound; 20 wait"]
+        ["Warn 20 probes in flight, the bound; 80 wait"]
     );
     assert_eq!(board.get(Counter::InFlightBound), 1);
     world.pass(&mut book, 30_000);
