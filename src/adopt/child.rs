@@ -13,7 +13,7 @@ use super::keeper;
 use super::marks::{Marks, Role};
 use super::plan::Plan;
 use super::registry::{FIRST_ATTEMPT, Registry};
-use crate::board::{Board, Counter, Kick};
+use crate::board::{Board, Kick};
 use crate::ffi::eventfd::Bell;
 use crate::ffi::lock::LockFile;
 use crate::ffi::log::Level;
@@ -150,14 +150,16 @@ impl Child {
         if let Some((id, _)) = target
             && self.board.kick(id, kick)
         {
-            self.board.add(Counter::Kicks, 1);
             self.bell.ring();
         }
     }
 
-    /// A request failed at this worker.
+    /// A request failed at this worker. When the worker takes none, for whatever reason, that is no news.
     pub fn kick_worker(&self, worker: Worker) {
-        if let Some(entry) = self.entry_of(worker) {
+        if let Some(entry) = self.entry_of(worker)
+            && worker.is_open()
+            && !worker.is_failed()
+        {
             self.kick(entry as usize, Kick::Failed);
         }
     }
@@ -188,13 +190,22 @@ impl Child {
     }
 
     /// Brings the worker that a request is about to use up to date: usually two loads.
-    pub fn refresh_for_request(&self, entry: u32) {
-        if let Some(entry) = self.entries.get(entry as usize)
+    pub fn refresh_for_request(&self, at: u32) {
+        if let Some(entry) = self.entries.get(at as usize)
             && entry.is_behind(self.board.generation())
             && !self.is_closing()
         {
-            entry.refresh(self.board, self.offset);
+            self.refresh(at as usize, entry);
         }
+    }
+
+    /// Brings one worker up to date.
+    pub fn refresh(&self, at: usize, entry: &Entry) -> Progress {
+        let progress = entry.refresh(self.board, self.offset);
+        if entry.take_unreached() {
+            self.kick(at, Kick::Failed);
+        }
+        progress
     }
 
     /// Counts attempts: the same number twice means that none began in between.

@@ -1,6 +1,6 @@
 //! One live worker in one child: what it dials and what the board says it should dial.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub struct Entry {
     seen: AtomicU32,
     /// What `worker->address` must be; 0 while nothing was published.
     published: AtomicUsize,
+    /// httpd looked the name up itself, which it does when no address could be reached.
+    unreached: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -74,6 +76,7 @@ impl Entry {
             // Different from the present generation: the first look is never skipped.
             seen: AtomicU32::new(generation.wrapping_sub(1)),
             published: AtomicUsize::new(0),
+            unreached: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -87,6 +90,11 @@ impl Entry {
     fn is_foreign(&self) -> bool {
         let published = self.published.load(Ordering::Acquire);
         published != 0 && address::current(self.planned.worker) != published
+    }
+
+    /// Whether httpd had to look the name up itself since the last call.
+    pub fn take_unreached(&self) -> bool {
+        self.unreached.load(Ordering::Relaxed) && self.unreached.swap(false, Ordering::AcqRel)
     }
 
     /// Brings the worker up to date with the board. Never waits.
@@ -121,6 +129,11 @@ impl Entry {
         if let Usable::Addresses(addrs) = usable(&state.record, settings.families, stale, now) {
             state.set = addrs;
         }
+    }
+
+    /// Looks at the health of the addresses alone.
+    pub fn reread_health(&self, board: Board) {
+        self.read_health(&mut self.state.lock(), board);
     }
 
     /// False: not stable for a moment, try again.
@@ -169,6 +182,9 @@ impl Entry {
             Usable::Unknown | Usable::Expired => return Progress::Same,
             Usable::Addresses(addrs) => addrs,
         };
+        if self.is_foreign() {
+            self.unreached.store(true, Ordering::Release);
+        }
         let same = state.set == addrs;
         let mut spread = if same {
             state.spread.clone()
@@ -250,15 +266,23 @@ impl Entry {
         self.publish(&mut state, set, spread)
     }
 
-    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and its own
-    /// port is not down.
+    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not down
+    /// while there is something better. The last resort keeps its connections: they may be all that works.
     pub fn wants(&self, addr: &Addr) -> bool {
         let state = self.state.lock();
-        let listed = state.set.is_empty() || state.set.contains(addr);
+        if !state.set.is_empty() && !state.set.contains(addr) {
+            return false;
+        }
         // What another port says is no evidence about connections to this one.
         let judged = self.planned.probe_port() == self.planned.port;
-        let down = |h: &AddrHealth| h.addr == *addr && h.state == Health::Down;
-        listed && !(judged && state.health.iter().any(|t| t.addrs.iter().any(down)))
+        let Some(target) = state.health.as_ref().filter(|_| judged) else {
+            return true;
+        };
+        let is_down = |addr: &Addr| {
+            let known = target.addrs.iter().find(|h| h.addr == *addr);
+            known.is_some_and(|h| h.state == Health::Down)
+        };
+        !is_down(addr) || (state.set.iter().all(is_down) && !self.planned.worker.is_failed())
     }
 
     /// Calls `look` with the addresses in force and their health.

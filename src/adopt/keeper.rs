@@ -68,6 +68,8 @@ struct Keeper {
     swept_generation: u32,
     /// When idle sockets are to be looked at; 0 for no need.
     sweep_at_ms: u64,
+    /// They are looked at once more after that.
+    sweep_again: bool,
     rotated_ms: u64,
     opened_ms: u64,
     marks: Marks,
@@ -92,6 +94,7 @@ impl Keeper {
             generation: 0,
             swept_generation: 0,
             sweep_at_ms: 0,
+            sweep_again: false,
             rotated_ms: 0,
             opened_ms: 0,
             marks: Marks::new(child.entries.len()),
@@ -118,7 +121,7 @@ impl Keeper {
             BUSY_TICK
         } else if self.sweep_at_ms != 0 || spreading {
             SPREAD_TICK
-        } else if self.in_use {
+        } else if self.in_use || self.marks.waits() {
             SILENCE_TICK
         } else {
             self.jittered(now)
@@ -153,11 +156,11 @@ impl Keeper {
     fn adopt(&mut self, now: u64) -> bool {
         let mut busy = false;
         let mut adopted = 0;
-        for entry in &self.child.entries {
+        for (at, entry) in self.child.entries.iter().enumerate() {
             if !entry.is_behind(self.generation) || self.child.is_closing() {
                 continue;
             }
-            match entry.refresh(self.child.board, self.child.offset) {
+            match self.child.refresh(at, entry) {
                 Progress::Busy => busy = true,
                 Progress::Adopted => adopted += 1,
                 Progress::Same => {}
@@ -173,6 +176,8 @@ impl Keeper {
         if adopted > 0 || self.generation != self.swept_generation {
             self.swept_generation = self.generation;
             self.sweep_at_ms = now + SWEEP_AFTER_MS;
+            // The leader takes members out a moment later.
+            self.sweep_again = true;
         }
         busy
     }
@@ -352,7 +357,8 @@ impl Keeper {
             );
         }
         // Those in use are looked at again when their requests have ended.
-        self.sweep_at_ms = if swept.in_use > 0 {
+        let again = std::mem::take(&mut self.sweep_again);
+        self.sweep_at_ms = if swept.in_use > 0 || again {
             now + IDLE_TICK.as_millis() as u64
         } else {
             0

@@ -28,7 +28,8 @@ pub enum Role {
 /// What was decided of one worker.
 #[derive(Default, Debug)]
 struct Mark {
-    verdict: Verdict,
+    /// None before the first look.
+    verdict: Option<Verdict>,
     /// It is out because of `livestale`.
     expired: bool,
     release: Release,
@@ -40,6 +41,8 @@ pub struct Marks {
     marks: Vec<Mark>,
     /// Generation and role of the last look at plain workers.
     looked: Option<(u32, Role)>,
+    /// Probes are awaited to end an error state of mod_proxy: look again soon.
+    waits: bool,
 }
 
 impl Marks {
@@ -47,13 +50,20 @@ impl Marks {
         Self {
             marks: (0..entries).map(|_| Mark::default()).collect(),
             looked: None,
+            waits: false,
         }
+    }
+
+    /// Whether the next look should come soon.
+    pub const fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Brings every status in line with what is known, and what others have overwritten back in line.
     pub fn step(&mut self, child: &Child, generation: u32, role: Role) {
         let changed = self.looked != Some((generation, role));
         self.looked = Some((generation, role));
+        self.waits = false;
         for (at, entry) in child.entries.iter().enumerate() {
             if child.is_closing() {
                 return;
@@ -75,7 +85,7 @@ impl Marks {
 
     fn plain(&mut self, at: usize, entry: &Entry, changed: bool, role: Role) {
         let mark = &mut self.marks[at];
-        let (mut verdict, mut expired) = (mark.verdict, mark.expired);
+        let (mut verdict, mut expired) = (mark.verdict.unwrap_or_default(), mark.expired);
         if changed || entry.planned.settings.stale.is_some() {
             expired = entry.is_expired();
             verdict = verdict::balancer(&[member(entry, expired)])[0];
@@ -103,7 +113,7 @@ impl Marks {
             let mark = &mut self.marks[at];
             mark.settle(entry, verdict, member.expired, role, *kept);
             if role == Role::Leads {
-                mark.release(child, at, *kept, now);
+                self.waits |= mark.release(child, at, *kept, now);
             }
             if let Some(timeout) = entry.connect_timeout() {
                 entry.planned.worker.change_connect_timeout(timeout);
@@ -126,7 +136,7 @@ impl Mark {
         }
         let lost = matches!(role, Role::Lost { .. });
         let verdict = if lost { Verdict::In } else { verdict };
-        let before = std::mem::replace(&mut self.verdict, verdict);
+        let news = self.verdict.replace(verdict) != Some(verdict);
         let loud = match role {
             Role::Leads => true,
             Role::Follows { speaks } => speaks,
@@ -143,17 +153,24 @@ impl Mark {
             if clean && worker.is_in_error() {
                 worker.forgive();
             }
-            if before != verdict {
+            if news {
                 say_last_resort(entry, loud);
             }
-        } else if changed {
+        } else if changed && news {
             self.say(entry, expired, loud, lost);
+        } else if changed {
+            // httpd's own writes of the status are not atomic, and the balancer-manager can do everything.
+            log!(
+                Level::Debug,
+                "worker {}: its status was overwritten: set again",
+                entry.planned.label
+            );
         }
         self.expired = expired;
     }
 
     fn say(&self, entry: &Entry, expired: bool, loud: bool, lost: bool) {
-        let down = self.verdict == Verdict::Out;
+        let down = self.verdict == Some(Verdict::Out);
         let (from, to, level) = if down {
             ("up", "down", Level::Warn)
         } else {
@@ -177,12 +194,12 @@ impl Mark {
         );
     }
 
-    /// Ends an error state that mod_proxy found and probes do not confirm.
-    fn release(&mut self, child: &Child, at: usize, kept: u64, now: u64) {
+    /// Ends an error state that mod_proxy found and probes do not confirm. True while it waits for probes.
+    fn release(&mut self, child: &Child, at: usize, kept: u64, now: u64) -> bool {
         let entry = &child.entries[at];
         let worker = entry.planned.worker;
         if entry.planned.target.is_none() || worker.is_hchecked() {
-            return;
+            return false;
         }
         let sight = Sight {
             in_error: worker.is_in_error(),
@@ -191,6 +208,10 @@ impl Mark {
             now_ms: now,
             rise: entry.planned.settings.rules.rise,
         };
+        if sight.in_error {
+            // Successes alone wake nobody.
+            entry.reread_health(child.board);
+        }
         match entry.with_health(|set, health| self.release.step(sight, set, health)) {
             Action::None => {}
             Action::Probe => child.kick(at, Kick::Failed),
@@ -203,8 +224,10 @@ impl Mark {
                     entry.planned.label,
                     entry.describe()
                 );
+                return false;
             }
         }
+        sight.in_error && !sight.hc_fail && kept <= now
     }
 }
 

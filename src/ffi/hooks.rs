@@ -206,7 +206,8 @@ unsafe extern "C" fn scheme_handler(
     let status =
         unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
     guard("the request's end", (), || {
-        if FAILED_ATTEMPT.contains(&status) {
+        // SAFETY: the request under way, used by this thread only.
+        if FAILED_ATTEMPT.contains(&status) && unsafe { sys::live_is_backends_answer(r) } == 0 {
             child.kick_worker(Worker::new(worker));
         }
         request::leave(child, r as usize, status == sys::SUSPENDED)

@@ -193,6 +193,12 @@ int live_answer_fails_worker(const proxy_worker *w, const proxy_balancer *b, con
     return b->failontimeout && apr_table_get(r->notes, "proxy_timedout") != NULL;
 }
 
+/* With ProxyErrorOverride mod_proxy_http returns the status that the backend itself has sent. */
+int live_is_backends_answer(const request_rec *r)
+{
+    return apr_table_get(r->notes, "proxy-error-override") != NULL;
+}
+
 int live_balancer_recovers(const proxy_balancer_shared *b)
 {
     return b->forcerecovery;

@@ -57,6 +57,7 @@ void live_connect_timeout_store(proxy_worker_shared *s, apr_interval_time_t micr
 apr_interval_time_t live_worker_timeout(const proxy_worker_shared *s, const server_rec *server);
 int live_answer_fails_worker(const proxy_worker *w, const proxy_balancer *b, const request_rec *r);
 int live_balancer_recovers(const proxy_balancer_shared *b);
+int live_is_backends_answer(const request_rec *r);
 apr_interval_time_t live_worker_retry(const proxy_worker_shared *s);
 int live_worker_address_reusable(const proxy_worker_shared *s);
 int live_worker_disables_reuse(const proxy_worker_shared *s);

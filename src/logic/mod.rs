@@ -5,6 +5,7 @@ pub mod answer;
 pub mod health;
 pub mod hosts;
 pub mod name;
+pub mod pace;
 pub mod record;
 pub mod resolvconf;
 pub mod schedule;

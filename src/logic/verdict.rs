@@ -4,7 +4,7 @@
 //! every new leader come to the same result.
 
 use super::addr::Addr;
-use super::health::{AddrHealth, State, TargetRecord};
+use super::health::{AddrHealth, Reason, State, TargetRecord};
 
 mod release;
 
@@ -25,21 +25,30 @@ pub enum WorkerHealth {
 
 /// The health of a worker that uses `addrs`, as the record of its target says; what is missing there is
 /// unknown and counts as up, and so does a worker without addresses. `fall` is its `livefall`.
+///
+/// An address that this machine cannot even try (IPv6 without a route) says nothing: the others decide.
 pub fn worker(addrs: &[Addr], health: Option<&TargetRecord>, fall: u32) -> WorkerHealth {
-    let (mut hard, mut since_ms) = (true, 0);
+    let mut down = None;
     for addr in addrs {
         match find(addr, health) {
             Some(found) if found.state == State::Down => {
-                hard &= found.is_hard_down(fall);
-                since_ms = since_ms.max(found.since_ms);
+                let (hard, since_ms) = down.unwrap_or((true, 0));
+                let hard = hard && found.is_hard_down(fall);
+                down = Some((hard, found.since_ms.max(since_ms)));
             }
+            Some(found) if is_out_of_reach(found) => {}
             _ => return WorkerHealth::Up,
         }
     }
-    if addrs.is_empty() {
-        return WorkerHealth::Up;
-    }
-    WorkerHealth::Down { hard, since_ms }
+    down.map_or(WorkerHealth::Up, |(hard, since_ms)| WorkerHealth::Down {
+        hard,
+        since_ms,
+    })
+}
+
+/// Never reached, because of this machine.
+fn is_out_of_reach(health: &AddrHealth) -> bool {
+    health.state == State::Unknown && health.reason.is_some_and(Reason::is_local)
 }
 
 fn find<'a>(addr: &Addr, health: Option<&'a TargetRecord>) -> Option<&'a AddrHealth> {

@@ -300,3 +300,33 @@ fn who_falls_into_error_again_and_again_comes_back_more_slowly() {
     let action = release.step(sight(now), &[addr(1)], Some(&answered(oks + 2)));
     assert_eq!(action, Action::Release);
 }
+
+/// IPv6 addresses on a machine without IPv6: they must not keep a dead worker in use.
+#[test]
+fn addresses_out_of_reach_say_nothing() {
+    let unreachable = AddrHealth {
+        reason: Some(Reason::Local(101)),
+        ..health(2, State::Unknown, 0, 0)
+    };
+    let of = |first: AddrHealth| {
+        let record = record(&[first, unreachable.clone()]);
+        worker(&[addr(1), addr(2)], Some(&record), 2)
+    };
+    let down = WorkerHealth::Down {
+        hard: true,
+        since_ms: 500,
+    };
+    assert_eq!(of(health(1, State::Down, 2, 500)), down);
+    assert_eq!(of(health(1, State::Up, 0, 500)), WorkerHealth::Up);
+    assert_eq!(of(health(1, State::Unknown, 0, 0)), WorkerHealth::Up);
+    assert_eq!(
+        of(unreachable.clone()),
+        WorkerHealth::Up,
+        "nothing is known"
+    );
+    let was_up = AddrHealth {
+        reason: Some(Reason::Local(24)),
+        ..health(1, State::Up, 0, 500)
+    };
+    assert_eq!(of(was_up), WorkerHealth::Up, "trouble of today");
+}

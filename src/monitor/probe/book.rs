@@ -125,6 +125,9 @@ impl<E: Surroundings> Book<'_, E> {
         self.count(probe);
         let (step, census) = self.judge(index, &before, probe);
         if self.commit(index, &before, step.health.clone(), probe.ended_ms) {
+            if step.change.is_some() {
+                self.targets[index].pace.changed();
+            }
             self.tell(index, &before, &step, probe);
             self.storm_event(&before, &step.health, census, probe.ended_ms);
             self.follow_up(index, &before, &step, probe);

@@ -8,7 +8,7 @@ use super::book::{Book, Trouble};
 use super::target::{Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, TargetRecord};
+use crate::logic::health::{self, AddrHealth, State, TargetRecord};
 use crate::logic::storm::{Census, Storm};
 use crate::monitor::random::Random;
 use crate::monitor::run::{Plan, Surroundings};
@@ -17,8 +17,6 @@ use crate::monitor::run::{Plan, Surroundings};
 const BOUND: std::ops::RangeInclusive<u64> = 16..=512;
 /// One of so many descriptors may be a probe's.
 const SHARE: u64 = 4;
-/// Milliseconds between two probes of a target because its answers take long.
-const SILENT_MS: u64 = 500;
 
 impl<'a, E: Surroundings> Book<'a, E> {
     /// Takes over what the board knows: nothing is probed before its time, except addresses that are new.
@@ -141,11 +139,16 @@ impl<'a, E: Surroundings> Book<'a, E> {
     fn kick(&mut self, index: usize, kick: Kick, now: u64) {
         self.board.add(Counter::Kicks, 1);
         let target = &mut self.targets[index];
-        match kick {
-            Kick::Silent if now < target.silent_ms + SILENT_MS => return,
-            Kick::Silent => target.silent_ms = now,
-            Kick::Failed => {}
+        let failing = |h: &AddrHealth| h.state != State::Down && h.is_failing();
+        let confirmed = target.record.addrs.iter().any(failing);
+        let wanted = match kick {
+            Kick::Silent => target.pace.silent(now),
+            Kick::Failed => target.pace.failed(now, confirmed),
+        };
+        if !wanted {
+            return;
         }
+        let ask = kick == Kick::Failed && target.pace.ask(now);
         let addrs = target.record.addrs.iter();
         let due: Vec<_> = addrs
             .filter_map(|health| Some((health.addr, health::kicked(health, now)?)))
@@ -153,7 +156,7 @@ impl<'a, E: Surroundings> Book<'a, E> {
         for (addr, due_ms) in due {
             self.reschedule((index, addr), due_ms);
         }
-        if kick == Kick::Failed {
+        if ask {
             self.ask(index, now);
         }
     }

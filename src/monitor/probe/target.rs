@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use crate::board::{Tag, TargetId};
 use crate::logic::addr::Addr;
 use crate::logic::health::{AddrHealth, Rules, TargetRecord};
+use crate::logic::pace::Pace;
 
 /// How an address is probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +45,8 @@ pub struct Target<'a> {
     pub record: TargetRecord,
     /// The slot is another's now, since a reload: not probed any more.
     pub lost: bool,
-    /// When a silent backend made it be probed last.
-    pub silent_ms: u64,
+    /// How often requests in trouble may have it looked at.
+    pub pace: Pace,
 }
 
 impl<'a> Target<'a> {
@@ -55,7 +56,7 @@ impl<'a> Target<'a> {
             task,
             record: TargetRecord { port, addrs },
             lost: false,
-            silent_ms: 0,
+            pace: Pace::default(),
         }
     }
 
