@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::desks::Desks;
 use super::entry::{Entry, Progress};
 use super::gather::Group;
 use super::keeper;
@@ -41,6 +42,7 @@ pub struct Child {
     pub entries: Vec<Entry>,
     pub groups: Vec<Group>,
     pub registry: Registry,
+    pub desks: Desks,
     pub pid: u32,
     /// Where this child starts in each list of addresses.
     pub offset: u64,
@@ -128,6 +130,7 @@ impl Child {
             entries,
             groups: plan.groups,
             registry: Registry::default(),
+            desks: Desks::default(),
             pid: clock::pid(),
             offset: plan.board.ticket(),
             by_worker,

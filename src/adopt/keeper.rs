@@ -23,6 +23,8 @@ const SPREAD_LINGER_MS: u64 = 2_000;
 const SWEEP_AFTER_MS: u64 = 50;
 /// Between looks for requests without an answer while there are requests.
 const SILENCE_TICK: Duration = Duration::from_millis(125);
+/// An attempt without a connection is noticed after so long, counted from the first look at it.
+const CONNECT_PATIENCE_MS: u64 = 200;
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
 /// It must still be silent after this.
@@ -114,7 +116,7 @@ impl Keeper {
         self.lead(now);
         self.watch_heartbeat(now);
         self.mark();
-        self.watch_silence();
+        self.watch_silence(now);
         let spreading = self.spread(now);
         self.sweep(now);
         if busy {
@@ -298,16 +300,17 @@ impl Keeper {
     }
 
     /// Has backends looked at that leave requests without an answer.
-    fn watch_silence(&mut self) {
+    fn watch_silence(&mut self, now: u64) {
         let child = self.child;
         let attempts = child.attempts();
         let began = std::mem::replace(&mut self.attempts, attempts) != attempts;
         if !began && !self.in_use {
             return;
         }
-        let (waiting, silent) = child.registry.silent(conn::is_silent);
-        self.in_use = waiting;
-        for entry in silent {
+        let (used, silent) = child.registry.silent(conn::is_silent);
+        let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
+        self.in_use = used || begun;
+        for entry in silent.into_iter().chain(hanging) {
             child.kick(entry as usize, Kick::Silent);
         }
     }

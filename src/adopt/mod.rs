@@ -1,6 +1,7 @@
 //! The child's side: what the board says is brought into mod_proxy's workers.
 
 pub mod child;
+pub mod desks;
 pub mod entry;
 pub mod gather;
 pub mod keeper;

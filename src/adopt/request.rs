@@ -3,10 +3,11 @@
 //! mod_proxy runs one scheme handler at a time in a thread, but a handler may run sub-requests that
 //! run handlers of their own: a stack, keyed by the request.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 
 use super::child::Child;
+use super::desks::Desk;
 use super::registry::{Conn, Ended, NO_ATTEMPT};
 use crate::ffi::proxy::Worker;
 
@@ -24,6 +25,8 @@ struct Attempt {
 
 thread_local! {
     static STACK: RefCell<Vec<Attempt>> = const { RefCell::new(Vec::new()) };
+    /// Where the keeper sees attempts of this thread that have no connection yet.
+    static DESK: OnceCell<Arc<Desk>> = const { OnceCell::new() };
     /// The number of the attempt on top, if it is at one of our workers.
     static NUMBER: Cell<u64> = const { Cell::new(NO_ATTEMPT) };
 }
@@ -37,6 +40,11 @@ pub fn number() -> u64 {
 fn top_changed(stack: &[Attempt]) {
     let ours = stack.last().filter(|a| a.entry.is_some());
     NUMBER.set(ours.map_or(NO_ATTEMPT, |a| a.id));
+}
+
+/// The attempt of this thread has a connection, or is over.
+fn clear_desk() {
+    let _ = DESK.try_with(|desk| desk.get().map(|desk| desk.clear()));
 }
 
 /// What the scheme handler's wrapper has to do.
@@ -74,6 +82,12 @@ pub fn enter(child: &Child, request: usize, worker: Worker, remote: bool) -> Ent
                 more: Vec::new(),
             });
             top_changed(&stack);
+            if let (Some(at), Some(attempt)) = (entry, stack.last()) {
+                let _ = DESK.try_with(|desk| {
+                    let desk = desk.get_or_init(|| child.desks.add());
+                    desk.begin(attempt.id, at);
+                });
+            }
             Enter::Run
         })
         .unwrap_or(Enter::Pass)
@@ -88,6 +102,7 @@ pub fn leave(child: &Child, request: usize, suspended: bool) {
             && let Some(attempt) = stack.pop()
         {
             top_changed(&stack);
+            clear_desk();
             if let (Some(entry), None) = (attempt.entry, &attempt.touched[0]) {
                 child.registry.unseen(entry);
             }
@@ -124,6 +139,7 @@ pub fn current() -> Option<(u32, u64)> {
 pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<(), Ended> {
     let id = current().map(|(_, id)| id);
     if conn.touch(id)? || opened {
+        clear_desk();
         let _ = STACK.try_with(|stack| {
             let mut stack = stack.borrow_mut();
             let Some(attempt) = stack.last_mut().filter(|_| id.is_some()) else {
