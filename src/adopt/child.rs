@@ -96,7 +96,7 @@ pub fn start(plan: Plan) {
     child.refresh_all();
     // The statuses of plain workers are those of the parent, perhaps of long ago.
     let role = Role::Follows { speaks: false };
-    Marks::new(child.entries.len()).step(child, child.board.generation(), role);
+    Marks::new(child.entries.len()).step(child, child.board.generation(), true, role);
     child.keeper_runs.store(true, Ordering::Release);
     let started = thread::spawn("live-keeper", KEEPER_STACK, move || keeper::run(child));
     if let Err(e) = started {

@@ -12,7 +12,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::health::{AddrHealth, State as Health, TargetRecord};
+use crate::logic::health::{self, AddrHealth, State as Health, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
 use crate::logic::verdict::{self, WorkerHealth};
@@ -51,6 +51,8 @@ struct State {
     opened: Vec<u32>,
     /// Attempts since then that showed no connection (fcgi, ajp; nothing could be opened).
     unseen: u32,
+    /// What was read last could not be put in force.
+    again: bool,
 }
 
 /// Outcome of bringing an entry up to date.
@@ -103,17 +105,23 @@ impl Entry {
         let Some(mut state) = self.state.try_lock() else {
             return Progress::Busy;
         };
+        let versions = |state: &State| (state.version, state.health_version);
+        let before = versions(&state);
         // Both are tried: one that does not stand still must not hold up the other.
         let name = self.read_name(&mut state, board);
         let health = self.read_health(&mut state, board);
-        let mut progress = Progress::Busy;
-        if name {
+        // The generation moves for every worker; most often this one is not meant.
+        let again = std::mem::take(&mut state.again) || self.planned.settings.stale.is_some();
+        let mut progress = Progress::Same;
+        if again || versions(&state) != before || self.is_foreign() {
             progress = self.apply(&mut state, offset);
+            state.again = progress == Progress::Busy;
         }
-        if progress != Progress::Busy && health {
-            self.seen.store(generation, Ordering::Release);
-        } else {
+        if !(name && health) {
             progress = Progress::Busy;
+        }
+        if progress != Progress::Busy {
+            self.seen.store(generation, Ordering::Release);
         }
         progress
     }
@@ -163,7 +171,13 @@ impl Entry {
             return true;
         }
         match board.read_target(id, tag) {
-            Some(read) => (state.health_version, state.health) = (read.version, Some(read.record)),
+            Some(mut read) => {
+                let (rules, now) = (&self.planned.settings.rules, clock::now_ms());
+                let old = |h: &&mut AddrHealth| health::is_stale(h, rules, now);
+                let stale = read.record.addrs.iter_mut().filter(old);
+                stale.for_each(|h| health::forgive(h, now));
+                (state.health_version, state.health) = (read.version, Some(read.record));
+            }
             None => return !is_owner(board.target_owner(id), tag),
         }
         true

@@ -115,7 +115,7 @@ impl Keeper {
         let busy = self.adopt(now);
         self.lead(now);
         self.watch_heartbeat(now);
-        self.mark();
+        self.mark(busy);
         self.watch_silence(now);
         let spreading = self.spread(now);
         self.sweep(now);
@@ -238,10 +238,9 @@ impl Keeper {
     fn watch_heartbeat(&mut self, now: u64) {
         let leader = self.child.board.leader();
         let beat = leader.heartbeat_ms;
-        // A leader that was itself stopped for a while (SIGSTOP) says nothing about itself.
-        let late =
-            self.leader.is_none() && beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
-        // After the whole machine stood still, the leader gets the time to speak first.
+        let late = beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
+        // After the whole machine (or just the leading child) stood still, the leader gets the time to
+        // speak first. The leading child watches too: its monitor may hang while its keeper lives.
         self.late_since_ms = match (late, self.late_since_ms) {
             (false, _) => 0,
             (true, 0) => now,
@@ -279,11 +278,14 @@ impl Keeper {
             .filter(|(_, pid, epoch)| *epoch == child.epoch && *pid != leader)
             .map(|(_, pid, _)| pid)
             .min();
-        lowest.is_none_or(|pid| pid >= child.pid)
+        match lowest {
+            None => true,
+            Some(pid) => child.pid != leader && pid >= child.pid,
+        }
     }
 
     /// Brings the status of workers in line with what is known of their addresses.
-    fn mark(&mut self) {
+    fn mark(&mut self, busy: bool) {
         let role = if self.heartbeat_lost {
             let speaks = self.speaks_for_others(self.child.board.leader().pid);
             self.spoke = speaks;
@@ -296,7 +298,7 @@ impl Keeper {
                 speaks: std::mem::take(&mut self.spoke),
             }
         };
-        self.marks.step(self.child, self.generation, role);
+        self.marks.step(self.child, self.generation, busy, role);
     }
 
     /// Has backends looked at that leave requests without an answer.
@@ -335,7 +337,8 @@ impl Keeper {
         for at in touched {
             let entry = &child.entries[at as usize];
             if entry.head_is_silent() {
-                child.kick(at as usize, Kick::Failed);
+                // Or its connects just take longer than the last turn of the list.
+                child.kick(at as usize, Kick::Silent);
             }
             if !child.is_closing() {
                 entry.rotate();

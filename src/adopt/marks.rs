@@ -60,9 +60,10 @@ impl Marks {
     }
 
     /// Brings every status in line with what is known, and what others have overwritten back in line.
-    pub fn step(&mut self, child: &Child, generation: u32, role: Role) {
+    /// `busy`: not all entries are up to date.
+    pub fn step(&mut self, child: &Child, generation: u32, busy: bool, role: Role) {
         let changed = self.looked != Some((generation, role));
-        self.looked = Some((generation, role));
+        self.looked = (!busy).then_some((generation, role));
         self.waits = false;
         for (at, entry) in child.entries.iter().enumerate() {
             if child.is_closing() {

@@ -6,7 +6,7 @@
 mod carry;
 mod step;
 
-pub use carry::{kicked, merge, resume};
+pub use carry::{forgive, is_stale, kicked, merge, resume};
 pub use step::{Step, step, verdict_due};
 
 use std::fmt;

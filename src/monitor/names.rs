@@ -147,12 +147,12 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let Some(name) = self.names.get_mut(index) else {
             return;
         };
-        if name.busy.is_empty() {
-            name.again = true;
-        } else {
-            // A family that answered while the other one is slow.
-            name.record.expires_ms = name.record.expires_ms.min(now);
+        // A name that DNS fails for has a schedule of its own; and what is under way is an answer too.
+        if name::all_fail(&name.record, name.task.want) {
+            return;
         }
+        // What is good is out of date now; what fails keeps its time.
+        name.record.expires_ms = name.record.expires_ms.min(now);
         self.enqueue(index, now);
     }
 

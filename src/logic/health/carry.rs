@@ -6,6 +6,8 @@ use crate::logic::record::MAX_ADDRS;
 
 /// A kick brings no probe earlier than this after the last one, in milliseconds.
 const KICK_PAUSE_MS: u64 = 100;
+/// What is said against an address is old after three intervals and this, in milliseconds.
+const STALE_MS: u64 = 10_000;
 /// Overdue probes that are urgent are spread over this, in milliseconds.
 const URGENT_MS: u64 = 100;
 
@@ -31,6 +33,9 @@ pub fn resume(health: &mut AddrHealth, rules: &Rules, now_ms: u64, rnd: u32) {
     ] {
         *time = (*time).min(now_ms);
     }
+    if is_stale(health, rules, now_ms) {
+        forgive(health, now_ms);
+    }
     if health.last_ms == 0 {
         health.due_ms = now_ms;
         return;
@@ -43,6 +48,27 @@ pub fn resume(health: &mut AddrHealth, rules: &Rules, now_ms: u64, rnd: u32) {
         now_ms.saturating_add(((u128::from(room) * u128::from(rnd)) >> 32) as u64)
     } else {
         health.due_ms.min(now_ms.saturating_add(rules.interval_ms))
+    };
+}
+
+/// Whether what is said against an address is so old that nobody can have probed it lately: its target was
+/// not in the configuration, or nobody led.
+pub fn is_stale(health: &AddrHealth, rules: &Rules, now_ms: u64) -> bool {
+    let most = rules.interval_ms.saturating_mul(3);
+    let most = most.saturating_add(rules.timeout_ms.saturating_add(STALE_MS));
+    let bad = health.state == State::Down || health.is_failing();
+    bad && now_ms.saturating_sub(health.last_ms) > most
+}
+
+/// Forgets what is said against an address.
+pub fn forgive(health: &mut AddrHealth, now_ms: u64) {
+    *health = AddrHealth {
+        ok_total: health.ok_total,
+        flaps: health.flaps,
+        flaps_ms: health.flaps_ms,
+        since_ms: now_ms,
+        due_ms: now_ms,
+        ..AddrHealth::new(health.addr)
     };
 }
 
@@ -62,8 +88,11 @@ pub fn merge(
             known(addr).unwrap_or_else(|| {
                 let mut health = inherited(addr).unwrap_or_else(|| AddrHealth::new(*addr));
                 health.addr = *addr;
-                // Held is what one leader sees in one target.
+                // What is in course is what one leader sees in one target.
                 health.held_ms = 0;
+                if health.state != State::Down {
+                    (health.fails, health.hard_fails, health.first_fail_ms) = (0, 0, 0);
+                }
                 health.due_ms = now_ms;
                 health
             })

@@ -10,6 +10,10 @@ const CONFIRM_SOFT_MS: u64 = 120;
 const COMING_BACK_MS: u64 = 100;
 /// The least pause between two probes of an address, in milliseconds.
 const LEAST_PAUSE_MS: u64 = 20;
+/// Pause before what this machine was to blame for is tried again, in milliseconds, when a change is due.
+const LOCAL_AGAIN_MS: u64 = 250;
+/// Failures are no series any more when nothing was probed for two intervals and this, in milliseconds.
+const SERIES_GAP_MS: u64 = 1_000;
 /// A verdict by time-out takes at least this long from the begin of the first failure, in milliseconds:
 /// a lost SYN is repeated after a second.
 const SOFT_SERIES_MS: u64 = 1_000;
@@ -55,14 +59,14 @@ pub fn verdict_due(health: &AddrHealth, probe: &Probe, rules: &Rules) -> bool {
     if !open || !reason.is_stormy() {
         return false;
     }
-    let mut next = health.clone();
+    let mut next = without_old_failures(health, probe, rules);
     count_failure(&mut next, probe, reason);
     is_condemned(&next, probe, reason, rules)
 }
 
 /// The health after `probe`. `storm`: many addresses fail at once. `rnd` is any random number.
 pub fn step(health: &AddrHealth, probe: &Probe, rules: &Rules, storm: bool, rnd: u32) -> Step {
-    let mut next = health.clone();
+    let mut next = without_old_failures(health, probe, rules);
     next.last_ms = probe.ended_ms;
     next.last_us = probe.took_us;
     match probe.result {
@@ -71,7 +75,12 @@ pub fn step(health: &AddrHealth, probe: &Probe, rules: &Rules, storm: bool, rnd:
             if !next.is_failing() {
                 next.reason = Some(reason);
             }
-            next.due_ms = steady(probe, rules, rnd);
+            // A verdict that is due, or a return, must not wait for a whole interval because of us.
+            next.due_ms = if next.is_failing() || next.oks > 0 && next.state == State::Down {
+                after(probe, LOCAL_AGAIN_MS, rules)
+            } else {
+                steady(probe, rules, rnd)
+            };
         }
         Err(reason) => fail(&mut next, probe, reason, rules, storm, rnd),
     }
@@ -87,6 +96,21 @@ pub fn step(health: &AddrHealth, probe: &Probe, rules: &Rules, storm: bool, rnd:
             .then(|| needed(&next, rules, probe.ended_ms)),
         health: next,
     }
+}
+
+/// The health before this probe. Failures of long ago (nobody probed in between) do not count with it.
+fn without_old_failures(health: &AddrHealth, probe: &Probe, rules: &Rules) -> AddrHealth {
+    let mut next = health.clone();
+    let gap = rules.interval_ms.saturating_mul(2);
+    let gap = gap.saturating_add(rules.timeout_ms.saturating_add(SERIES_GAP_MS));
+    let age = probe.begun_ms.saturating_sub(health.last_ms);
+    if next.state != State::Down && next.is_failing() && age > gap {
+        next.fails = 0;
+        next.hard_fails = 0;
+        next.first_fail_ms = 0;
+        next.held_ms = 0;
+    }
+    next
 }
 
 fn succeed(next: &mut AddrHealth, probe: &Probe, rules: &Rules, rnd: u32) {

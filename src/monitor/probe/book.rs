@@ -61,7 +61,7 @@ pub struct Book<'a, E> {
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     /// Addresses that this machine cannot probe.
-    local: HashSet<Place>,
+    pub(super) local: HashSet<Place>,
     local_said: Rarely,
     /// There are more probes than may be under way, since when last.
     full_ms: Option<u64>,

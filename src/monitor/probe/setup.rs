@@ -8,7 +8,7 @@ use super::book::{Book, Trouble};
 use super::target::{Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, State, TargetRecord};
+use crate::logic::health::{self, AddrHealth, Rules, State, TargetRecord};
 use crate::logic::storm::{Census, Storm};
 use crate::monitor::random::Random;
 use crate::monitor::run::{Plan, Surroundings};
@@ -52,9 +52,10 @@ impl<'a, E: Surroundings> Book<'a, E> {
             trouble: Trouble::default(),
         };
         let known = OnceCell::new();
-        let inherited = |port, addr: &Addr| {
+        let inherited = |port, rules: &Rules, addr: &Addr| {
             let known = known.get_or_init(|| known_on(board));
-            known.get(&(port, *addr)).cloned()
+            let found = known.get(&(port, *addr)).cloned();
+            found.filter(|health| !health::is_stale(health, rules, now))
         };
         for (index, task) in plan.targets.iter().enumerate() {
             let addrs = match task.source {
@@ -63,7 +64,12 @@ impl<'a, E: Surroundings> Book<'a, E> {
             };
             // Of a name that DNS has not answered for nothing is probed, and nothing forgotten.
             if !addrs.is_empty() {
-                book.set_addrs(index, &addrs, |addr| inherited(task.port, addr), now);
+                book.set_addrs(
+                    index,
+                    &addrs,
+                    |addr| inherited(task.port, &task.rules, addr),
+                    now,
+                );
             }
         }
         book
@@ -109,6 +115,9 @@ impl<'a, E: Surroundings> Book<'a, E> {
             {
                 self.say_storm(&event, Census { bad: 0, known: 0 });
             }
+            if self.targets[index].health(&health.addr).is_none() {
+                self.trouble.local.remove(&(index, health.addr));
+            }
         }
         let set = |list: &[AddrHealth]| list.iter().map(|h| h.addr).collect::<Vec<_>>();
         let all = set(&self.targets[index].record.addrs);
@@ -116,6 +125,9 @@ impl<'a, E: Surroundings> Book<'a, E> {
             // Overtaken: the end of the first probe writes it.
             let _ = self.write(index);
             self.wake = true;
+        }
+        if self.targets[index].lost {
+            return;
         }
         for addr in all {
             self.enqueue((index, addr));

@@ -72,3 +72,39 @@ fn a_changed_set_keeps_what_is_known() {
     let most = crate::logic::record::MAX_ADDRS;
     assert_eq!(merge(&[], &many, |_| None, 1).len(), most);
 }
+
+#[test]
+fn failures_of_long_ago_are_no_series() {
+    let mut run = Run::up();
+    run.next(Err(Reason::Timeout));
+    // Nobody probed for a while; then one packet is lost.
+    run.health.due_ms += 6_000;
+    let step = run.next(Err(Reason::Timeout));
+    assert_eq!((step.health.fails, step.change), (1, None));
+    assert!(step.first_failure || step.health.state == State::Up);
+    // The ordinary pause counts on.
+    let step = run.next(Err(Reason::Timeout));
+    assert_eq!(step.health.fails, 2);
+}
+
+#[test]
+fn old_verdicts_are_forgotten() {
+    let mut down = Run::up();
+    down.next(Err(Reason::Refused));
+    down.next(Err(Reason::Refused));
+    assert_eq!(down.health.state, State::Down);
+    let last = down.health.last_ms;
+    assert!(!is_stale(&down.health, &RULES, last + 16_000));
+    assert!(is_stale(&down.health, &RULES, last + 17_000));
+    let mut health = down.health.clone();
+    resume(&mut health, &RULES, last + 17_000, MIDDLE);
+    assert_eq!((health.state, health.reason), (State::Unknown, None));
+    assert_eq!(health.due_ms, last + 17_000);
+    assert_eq!(
+        health.flaps, down.health.flaps,
+        "it may be flapping all the same"
+    );
+    // What is good stays good.
+    let up = Run::up().health;
+    assert!(!is_stale(&up, &RULES, up.last_ms + 1_000_000));
+}
