@@ -4,10 +4,10 @@
 mod common;
 
 use common::*;
-use live_kit::{Backend, World, scenario};
+use live_kit::{Backend, Httpd, Reply, Request, World, eventually, pause, scenario};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("httpd-conf")
@@ -31,7 +31,13 @@ fn every_example_is_known() {
         })
         .collect();
     names.sort();
-    assert_eq!(names, ["alb.conf", "proxy_live.conf", "proxy_live.load"]);
+    let known = [
+        "alb.conf",
+        "pair.conf",
+        "proxy_live.conf",
+        "proxy_live.load",
+    ];
+    assert_eq!(names, known);
 }
 
 #[test]
@@ -72,6 +78,112 @@ fn alb() {
         w.dns.set("backend.example.com", short(&[IP_B]));
         after_ttl(Instant::now(), 1);
         assert_eq!(httpd.get("/").backend, "B");
+    });
+}
+
+/// A user with this cookie asks.
+fn ask(httpd: &Httpd, cookie: &str) -> Reply {
+    let request = Request::get("/").header("Cookie", cookie);
+    httpd.send(&request).expect("an answer")
+}
+
+/// A new user who was given to `backend`: the cookie.
+fn user_of(httpd: &Httpd, backend: &str) -> String {
+    let mut cookie = String::new();
+    eventually(Duration::from_secs(5), || {
+        let reply = httpd.get("/");
+        let set = reply.header("Set-Cookie").expect("a cookie for a new user");
+        cookie = set.split(';').next().unwrap_or_default().to_owned();
+        reply.backend == backend
+    });
+    cookie
+}
+
+/// A number of requests of this user are answered by `backend`, without a wait.
+#[track_caller]
+fn stays(httpd: &Httpd, cookie: &str, backend: &str) {
+    for _ in 0..8 {
+        let start = Instant::now();
+        let reply = ask(httpd, cookie);
+        assert_eq!((reply.status, reply.backend.as_str()), (200, backend));
+        assert!(start.elapsed() < QUICK, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn pair() {
+    scenario(|w: &mut World| {
+        let app1 = Backend::start("app1", "127.0.0.2:8080");
+        let _app2 = Backend::start("app2", "127.0.0.3:8080");
+        w.dns.set("app1.example.com", short(&[IP_A]));
+        w.dns.set("app2.example.com", short(&[IP_B]));
+        let builder = w.httpd().listen("127.0.0.1:80").live(&text("pair.conf"));
+        // The module alone says something: no request meets the dead server.
+        let httpd = builder.expect("up -> down").start();
+        wait_known(&httpd, "app1.example.com");
+        wait_known(&httpd, "app2.example.com");
+        let users = [user_of(&httpd, "app1"), user_of(&httpd, "app2")];
+        assert_eq!(users, ["ROUTEID=.1", "ROUTEID=.2"]);
+        stays(&httpd, &users[0], "app1");
+        stays(&httpd, &users[1], "app2");
+        // Probes know both by now.
+        eventually(Duration::from_secs(10), || app1.probed() > 1);
+
+        app1.kill();
+        eventually(Duration::from_secs(10), || {
+            httpd.logged("up -> down (127.0.0.2") > 0
+        });
+        pause(0.2);
+        app1.forget();
+        let moved = ask(&httpd, &users[0]);
+        assert_eq!(moved.backend, "app2");
+        assert_eq!(moved.header("Set-Cookie"), Some("ROUTEID=.2; path=/"));
+        stays(&httpd, &users[0], "app2");
+        stays(&httpd, &users[1], "app2");
+        assert_eq!(httpd.logged("attempt to connect to 127.0.0.2"), 0);
+
+        app1.revive();
+        eventually(Duration::from_secs(10), || {
+            ask(&httpd, &users[0]).backend == "app1"
+        });
+        pause(0.2);
+        stays(&httpd, &users[0], "app1");
+        stays(&httpd, &users[1], "app2");
+        assert_eq!(user_of(&httpd, "app1"), users[0]);
+    });
+}
+
+/// Every commented line about a member, in place of the one it is about, or as one more.
+#[test]
+fn the_knobs_of_pair() {
+    scenario(|w: &mut World| {
+        let example = text("pair.conf");
+        let knobs: Vec<&str> = example
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix('#'))
+            .filter(|line| line.starts_with("BalancerMember "))
+            .collect();
+        for known in [
+            "liveport=",
+            "liveinterval=",
+            "livefall=",
+            "livelastresort=",
+            "status=+H",
+        ] {
+            assert!(knobs.iter().any(|k| k.contains(known)), "no {known}");
+        }
+        for knob in knobs {
+            let url = knob.split(' ').nth(1).expect("a member");
+            let member = format!("BalancerMember {url}");
+            let others = example
+                .lines()
+                .filter(|line| !line.trim_start().starts_with(&member));
+            let text: String = others.map(|line| format!("{line}\n")).collect();
+            let text = text.replacen("ProxySet", &format!("{knob}\nProxySet"), 1);
+            let httpd = w.httpd().live(&text);
+            let (ok, said) = httpd.check();
+            assert!(ok && !said.contains("live"), "{knob}\n{said}");
+        }
     });
 }
 

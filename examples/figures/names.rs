@@ -1,7 +1,7 @@
-//! Figures that ./apxs/bench prints besides throughput: how long an old address is used after a move, how
-//! soon another child leads when the leader is killed, and what the DNS server is asked. Everything runs in
-//! namespaces of its own.
+//! How long an old address is used after a move, how soon another child leads when the leader is killed, and
+//! what the DNS server is asked.
 
+use crate::row;
 use live_kit::{Backend, Httpd, Mpm, Type, World, answers, eventually, pause};
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,7 @@ const KILLS: usize = 20;
 const ADDRESSES: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
 const CONFIG: &str = "ProxyPass / http://app.test:9000/ live=on";
 
-fn main() {
-    std::process::exit(live_kit::private("figures", figures));
-}
-
-fn figures(world: &mut World) {
+pub fn run(world: &mut World) {
     let _backends = [
         Backend::start("A", "127.0.0.2:9000"),
         Backend::start("B", "127.0.0.3:9000"),
@@ -127,15 +123,5 @@ fn questions(world: &mut World) {
     println!(
         "{:<58} A {a}, AAAA {aaaa}",
         format!("{seconds:.1} s at TTL 1 s, under load")
-    );
-}
-
-fn row(what: &str, values: &[f64]) {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let (median, max) = (values[values.len() / 2], values[values.len() - 1]);
-    println!(
-        "{what:<58} median {median:.3}, max {max:.3} ({} times)",
-        values.len()
     );
 }

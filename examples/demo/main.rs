@@ -1,0 +1,29 @@
+//! The demo: a stock httpd and one with the module side by side, the same users on both. First the name of
+//! their backend moves, its old machine vanishes, and DNS breaks; then one of two members of a balancer
+//! vanishes, and the other one is killed. Started by `./apxs/demo`; everything runs in namespaces of its own
+//! and ends with it.
+
+mod name;
+mod pair;
+mod show;
+mod tally;
+
+use live_kit::World;
+
+fn main() {
+    std::process::exit(live_kit::private("demo", demo));
+}
+
+fn demo(world: &mut World) {
+    let name = name::run(world);
+    let pair = pair::run(world);
+    assert!(
+        name,
+        "the httpd with the module failed a request or used an old address"
+    );
+    assert!(
+        pair,
+        "the httpd with the module used a dead member for too long, did not use one that was back, or failed a \
+         request that no outage explains"
+    );
+}

@@ -1,0 +1,88 @@
+//! Figures that ./apxs/bench prints besides throughput. Everything runs in namespaces of its own.
+//!
+//! `figures [names] [members] [many] [busy] [--busy MINUTES]`: these parts; when none is named the first three, and
+//! the last one when its minutes are given.
+
+mod arrivals;
+mod busy;
+mod many;
+mod members;
+mod names;
+mod processes;
+
+use live_kit::World;
+
+/// Of the busy run when nothing else is said.
+const BUSY_MINUTES: u64 = 10;
+
+fn main() {
+    let wanted = Wanted::read(std::env::args().skip(1)).unwrap_or_else(|message| {
+        eprintln!("{message}\nusage: figures [names] [members] [many] [busy] [--busy MINUTES]");
+        std::process::exit(2)
+    });
+    std::process::exit(live_kit::private("figures", |world| {
+        figures(world, &wanted)
+    }));
+}
+
+/// What the command line says.
+#[derive(Default)]
+struct Wanted {
+    parts: Vec<String>,
+    busy_minutes: u64,
+}
+
+impl Wanted {
+    fn read(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--busy" => {
+                    let minutes = args.next().unwrap_or_default();
+                    wanted.busy_minutes = minutes
+                        .parse()
+                        .map_err(|_| format!("--busy needs minutes; read '{minutes}'"))?;
+                }
+                "names" | "members" | "many" | "busy" => wanted.parts.push(arg),
+                _ => return Err(format!("unknown: {arg}")),
+            }
+        }
+        if wanted.parts.iter().any(|p| p == "busy") && wanted.busy_minutes == 0 {
+            wanted.busy_minutes = BUSY_MINUTES;
+        }
+        Ok(wanted)
+    }
+
+    fn has(&self, part: &str) -> bool {
+        let all = self.parts.is_empty();
+        all || self.parts.iter().any(|p| p == part)
+    }
+}
+
+fn figures(world: &mut World, wanted: &Wanted) {
+    if wanted.has("names") {
+        names::run(world);
+    }
+    if wanted.has("members") {
+        members::run(world);
+    }
+    if wanted.has("many") {
+        many::run(world);
+    }
+    if wanted.busy_minutes > 0 {
+        busy::run(world, wanted.busy_minutes);
+    }
+}
+
+/// Prints median and maximum of values in seconds.
+fn row(what: &str, values: &[f64]) {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    match values.last() {
+        Some(max) => {
+            let (median, n) = (values[values.len() / 2], values.len());
+            println!("{what:<58} median {median:.3}, max {max:.3} ({n} times)");
+        }
+        None => println!("{what:<58} none"),
+    }
+}

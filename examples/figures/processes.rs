@@ -1,0 +1,64 @@
+//! What /proc tells about the leading child.
+
+use live_kit::{Httpd, eventually};
+use std::fs;
+use std::time::Duration;
+
+/// Clock ticks of /proc in a second: USER_HZ is 100 on all of Linux.
+const TICKS: f64 = 100.0;
+
+/// The thread that only a leading child has.
+pub struct Monitor {
+    pub pid: u32,
+    tid: String,
+}
+
+impl Monitor {
+    /// Waits until a child leads.
+    pub fn find(httpd: &Httpd) -> Monitor {
+        let mut found = None;
+        eventually(Duration::from_secs(10), || {
+            found = httpd.children().into_iter().find_map(of);
+            found.is_some()
+        });
+        found.expect("a leading child")
+    }
+
+    /// CPU time used so far, in seconds; 0 when the thread is gone.
+    pub fn cpu(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/task/{}/stat", self.pid, self.tid));
+        let stat = stat.unwrap_or_default();
+        // proc(5): behind the name in brackets comes field 3; user and system time are 14 and 15.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / TICKS
+    }
+}
+
+fn of(pid: u32) -> Option<Monitor> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let found = tasks.flatten().find(|task| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name.trim_end() == "live-monitor")
+    })?;
+    let tid = found.file_name().to_string_lossy().into_owned();
+    Some(Monitor { pid, tid })
+}
+
+/// Size and resident part, in KiB, of the largest anonymous memory that a process shares with others: the board.
+pub fn board_kib(pid: u32) -> (u64, u64) {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let (mut shared, mut size, mut largest) = (false, 0, (0, 0));
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        let number = words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        match first {
+            "Size:" => size = number,
+            "Rss:" if shared => largest = largest.max((size, number)),
+            _ if !first.ends_with(':') => shared = line.contains("/dev/zero (deleted)"),
+            _ => {}
+        }
+    }
+    largest
+}
