@@ -1,100 +1,22 @@
 //! Configuration: every wrong value is refused with a message that helps; the levels of `ProxyLive`.
 
 mod common;
+#[path = "common/wrong.rs"]
+mod wrong;
 
 use common::*;
 use live_kit::{Type, World, pause, scenario};
-
-/// Parameter and value, and what the message must contain.
-const WRONG: &[(&str, &[&str])] = &[
-    ("live=", &["live must be on or off", "read ''"]),
-    ("live=maybe", &["live must be on or off", "read 'maybe'"]),
-    ("live=-1", &["live must be on or off", "read '-1'"]),
-    ("live=observe", &["live", "observe is not supported yet"]),
-    ("livettl=", &["livettl must be min-max", "read ''"]),
-    ("livettl=5s", &["livettl must be min-max", "read '5s'"]),
-    ("livettl=10s-1s", &["livettl must be", "read '10s-1s'"]),
-    ("livettl=-1s-5s", &["livettl must be", "read '-1s-5s'"]),
-    ("livettl=0-5s", &["livettl must be", "read '0-5s'"]),
-    (
-        "livettl=1s-99999999999999999999s",
-        &["livettl must be", "366 days"],
-    ),
-    ("livettl=50ms-1s", &["from 100ms", "read '50ms-1s'"]),
-    ("livettl=1s--5s", &["livettl must be", "read '1s--5s'"]),
-    (
-        "livettl=1sfoo-2sbar",
-        &["livettl must be", "read '1sfoo-2sbar'"],
-    ),
-    (
-        "livettl=1s-1fortnight",
-        &["livettl must be", "read '1s-1fortnight'"],
-    ),
-    (
-        "livefamily=",
-        &["livefamily must be any, ipv4 or ipv6", "read ''"],
-    ),
-    (
-        "livefamily=ipv5",
-        &["livefamily must be any, ipv4 or ipv6", "read 'ipv5'"],
-    ),
-    (
-        "livefamily=-1",
-        &["livefamily must be any, ipv4 or ipv6", "read '-1'"],
-    ),
-    (
-        "livestale=",
-        &["livestale must be forever or a time", "read ''"],
-    ),
-    (
-        "livestale=0",
-        &["livestale must be forever or a time", "read '0'"],
-    ),
-    (
-        "livestale=-3s",
-        &["livestale must be forever or a time", "read '-3s'"],
-    ),
-    (
-        "livestale=99999999999999999999s",
-        &["livestale must be forever or a time"],
-    ),
-    (
-        "livestale=soon",
-        &["livestale must be forever or a time", "read 'soon'"],
-    ),
-    (
-        "livestale=5stupid",
-        &["livestale must be forever or a time", "read '5stupid'"],
-    ),
-    ("livespread=", &["livespread must be on or off", "read ''"]),
-    (
-        "livespread=2",
-        &["livespread must be on or off", "read '2'"],
-    ),
-    (
-        "livespread=maybe",
-        &["livespread must be on or off", "read 'maybe'"],
-    ),
-    (
-        "livespread=-1",
-        &["livespread must be on or off", "read '-1'"],
-    ),
-];
+use wrong::*;
 
 /// Parameters of later versions.
 const LATER: &[&str] = &[
     "livetemplate=x",
-    "liveprobe=tcp",
     "liveuri=/",
     "liveexpect=200",
     "livehost=a",
-    "liveport=1",
-    "liveinterval=2s",
-    "livetimeout=1s",
-    "livefall=2",
-    "liverise=2",
     "liverescue=on",
-    "livelastresort=on",
+    "liveprobe=tls",
+    "liveprobe=http",
 ];
 
 /// Directives that must be refused, and what the message must contain.
@@ -210,7 +132,7 @@ fn accepted(w: &mut World, text: &str) {
 #[test]
 fn wrong_values_on_proxypass() {
     scenario(|w: &mut World| {
-        for (parameter, parts) in WRONG {
+        for (parameter, parts) in WRONG.iter().chain(WRONG_PROBES) {
             refused(
                 w,
                 &format!("ProxyPass / http://app.test/ {parameter}"),
@@ -223,7 +145,7 @@ fn wrong_values_on_proxypass() {
 #[test]
 fn wrong_values_on_members_and_in_sections() {
     scenario(|w: &mut World| {
-        for (parameter, parts) in WRONG {
+        for (parameter, parts) in WRONG.iter().chain(WRONG_PROBES) {
             let member = format!(
                 "<Proxy balancer://b>\nBalancerMember http://app.test {parameter}\n</Proxy>"
             );
@@ -296,6 +218,11 @@ fn every_form_is_accepted() {
             "ProxyLiveResolver system timeout=1s attempts=3",
             "ProxyLiveResolver 127.0.0.1 127.0.0.2:5353 [::1]:54 timeout=500ms",
             "ProxyPass / http://no.such.name.invalid/ live=on",
+            "ProxyPass / http://app.test/ live=on liveprobe=tcp liveport=65535 liveinterval=100ms livetimeout=10ms",
+            "ProxyPass / http://app.test/ live=on liveprobe=OFF liveport=1 liveinterval=1h livetimeout=1min",
+            "ProxyPass / http://app.test/ live=on livefall=1 liverise=100 livelastresort=off",
+            "<Proxy balancer://b>\nBalancerMember http://app.test live=on liveinterval=500ms livelastresort=on\n</Proxy>",
+            "<Proxy balancer://b>\nBalancerMember http://app.test live=on liveprobe=off hcmethod=TCP hcinterval=5\n</Proxy>",
         ] {
             accepted(w, text);
         }
@@ -343,7 +270,8 @@ fn the_nearest_proxylive_wins() {
                 BalancerMember http://member-on.test live=on
             </Proxy>
             ProxyPass /pool balancer://pool/";
-        let _httpd = w.httpd().live(text).start();
+        // nobody listens on port 80 there
+        let _httpd = w.httpd().live(text).expect("up -> down").start();
         pause(1.5);
         let asked = |name: &&str| own.count(&format!("{name}.test"), Type::A) > 0;
         let followed: Vec<&str> = names.into_iter().filter(asked).collect();

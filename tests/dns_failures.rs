@@ -244,6 +244,7 @@ fn everything_is_dead_and_a_backend_returns() {
             .httpd()
             .live(&text)
             .expect("DNS fails")
+            .expect("up -> down")
             .expect("[proxy:error]")
             .expect("[proxy_http:error]");
         let httpd = start_following(builder);
@@ -258,6 +259,8 @@ fn everything_is_dead_and_a_backend_returns() {
             "nothing can answer: {failed} of {all} failed, others: {answers:?}"
         );
         a.revive();
+        eventually(Duration::from_secs(6), || httpd.get("/").backend == "A");
+        pause(0.5);
         all_children_use(&httpd, "/", "A");
     });
 }
@@ -270,7 +273,8 @@ fn a_foreign_look_up_does_not_last() {
         let ours = Dns::start("127.0.0.8:53");
         ours.set("app.test", short(&[IP_A]));
         set_app(w, &[IP_B]);
-        let text = format!("{FOLLOW} retry=0\nProxyLiveResolver 127.0.0.8");
+        // Without probes: they would take the worker out.
+        let text = format!("{FOLLOW} retry=0 liveprobe=off\nProxyLiveResolver 127.0.0.8");
         let builder = w
             .httpd()
             .live(&text)

@@ -59,6 +59,9 @@ fn unix_backend(w: &World) -> String {
     path.display().to_string()
 }
 
+const NOTHING_TO_DO: &str =
+    "its host is an address, there is no DNS to follow, and it is not probed";
+
 /// Path, who answers there with a stock httpd, and a part of the module's reason.
 const LEFT_ALONE: [(&str, &str, &str); 10] = [
     ("/remote/x", "REMOTE", "a ProxyRemote takes its requests"),
@@ -68,9 +71,9 @@ const LEFT_ALONE: [(&str, &str, &str); 10] = [
     ("/path/x", "A", "a ProxyPassMatch with substitution"),
     ("/noreuse/x", "A", "remove disablereuse=on"),
     ("/nottl/x", "A", "addressttl=0"),
-    ("/numeric/x", "A", "its host is an address"),
-    ("/six/x", "SIX", "its host is an address"),
-    ("/member/x", "A", "its host is an address"),
+    ("/numeric/x", "A", NOTHING_TO_DO),
+    ("/six/x", "SIX", NOTHING_TO_DO),
+    ("/member/x", "A", NOTHING_TO_DO),
 ];
 
 /// The line with a substituted host stands last: others behind it would share its worker.
@@ -83,10 +86,10 @@ fn left_alone(socket: &str) -> String {
          ProxyPassMatch ^/path/(.*)$ http://path.test:9000/$1
          ProxyPass /noreuse/ http://noreuse.test:9000/ disablereuse=on
          ProxyPass /nottl/ http://nottl.test:9000/ addressttl=0
-         ProxyPass /numeric/ http://127.0.0.2:9000/
-         ProxyPass /six/ http://[::1]:9000/
+         ProxyPass /numeric/ http://127.0.0.2:9000/ OFF
+         ProxyPass /six/ http://[::1]:9000/ OFF
          <Proxy balancer://numbers>
-             BalancerMember http://127.0.0.2:9000
+             BalancerMember http://127.0.0.2:9000 OFF
          </Proxy>
          ProxyPass /member/ balancer://numbers/
          ProxyPassMatch ^/host/([a-z]+)$ http://$1.test:9000/"
@@ -102,7 +105,8 @@ fn hands_off() {
         w.dns.set("*.test", answers(&[IP_A], 600));
         w.dns.set("remote.test", answers(&["127.0.0.5"], 600));
         let text = left_alone(&unix_backend(w));
-        let stock = w.httpd().config(&text).start();
+        let stock = w.httpd().config(&text.replace("OFF", "")).start();
+        let text = text.replace("OFF", "liveprobe=off");
         let text = format!(
             "{}\nProxyPass /followed/ http://followed.test:9000/\n{text}",
             Mark::RESOLVER
@@ -220,7 +224,8 @@ fn copies_in_virtual_hosts_have_one_line() {
     scenario(|w: &mut World| {
         let _backends = backends();
         set_app(w, &[IP_A]);
-        let mut text = "ProxyLive on\nProxyPass /number/ http://127.0.0.2:9000/\n".to_owned();
+        let mut text =
+            "ProxyLive on\nProxyPass /number/ http://127.0.0.2:9000/ liveprobe=off\n".to_owned();
         for n in 1..=4 {
             text += &format!(
                 "<VirtualHost *:8080>\nServerName v{n}.front\nProxyPass /app/ http://app.test:9000/\n</VirtualHost>\n"
@@ -260,5 +265,33 @@ fn near_misses_are_followed() {
             .iter()
             .for_each(|path| all_children_use(&httpd, path, "B"));
         assert_eq!(httpd.logged("live has no effect"), 0);
+    });
+}
+
+/// Numeric hosts are probed: nothing is said of them, and DNS is not asked. With an `hcmethod` they are
+/// mod_proxy_hcheck's.
+#[test]
+fn numeric_hosts_are_probed() {
+    scenario(|w: &mut World| {
+        let mark = Mark::new();
+        let (a, b) = backends();
+        let six = backend("SIX", "::1");
+        let text = "ProxyPass /four http://127.0.0.2:9000/
+            ProxyPass /six http://[::1]:9000/
+            <Proxy balancer://numbers>
+                BalancerMember http://127.0.0.3:9000 hcmethod=TCP hcinterval=30
+            </Proxy>
+            ProxyPass /member balancer://numbers/";
+        let text = format!("{}\n{text}", Mark::RESOLVER);
+        let httpd = w.httpd().module("proxy_hcheck").live(&text).start();
+        for (backend, path, name) in [(&a, "/four", "A"), (&six, "/six", "SIX")] {
+            live_kit::eventually(std::time::Duration::from_secs(9), || backend.probed() > 1);
+            all_children_use(&httpd, path, name);
+        }
+        all_children_use(&httpd, "/member", "B");
+        let said = httpd.logged("live has no effect");
+        assert_eq!((said, httpd.logged(NOTHING_TO_DO)), (1, 1));
+        assert_eq!((mark.asked().len(), mark.touched.accepted()), (0, 0));
+        assert!(b.probed() <= 1, "probed by both: {}", b.probed());
     });
 }

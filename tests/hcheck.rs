@@ -262,3 +262,72 @@ fn hcheck_goes_and_comes() {
         assert_eq!(used(&httpd), ["A", "C"]);
     });
 }
+
+/// Probes and `hcmethod` on one worker contradict each other; on different members of a balancer they do not.
+#[test]
+fn one_check_for_each_worker() {
+    scenario(|w: &mut World| {
+        let pool = |one: &str, two: &str| {
+            format!(
+                "<Proxy balancer://pool>
+                     BalancerMember http://one.test:9000 live=on {one}
+                     BalancerMember http://two.test:9000 live=on {two}
+                 </Proxy>
+                 ProxyPass / balancer://pool/"
+            )
+        };
+        for after in ORDERS {
+            for (one, named) in [
+                ("hcmethod=TCP liveprobe=tcp", "liveprobe"),
+                ("liveinterval=1s hcmethod=GET hcuri=/x", "liveinterval"),
+                ("livefall=3 hcmethod=TCP", "livefall"),
+            ] {
+                let (ok, said) = builder(w, after).live(&pool(one, "")).check();
+                assert!(!ok, "{after}: accepted: {one}");
+                for part in ["http://one.test:9000", named, "hcmethod"] {
+                    assert!(said.contains(part), "{one}: no '{part}' in: {said}");
+                }
+            }
+            let fine = pool("hcmethod=TCP liveprobe=off", "liveprobe=tcp");
+            let (ok, said) = builder(w, after).live(&fine).check();
+            assert!(ok, "{after}: {said}");
+        }
+    });
+}
+
+/// One member is mod_proxy_hcheck's, the other is probed: each is marked by its own, and by nobody else.
+#[test]
+fn both_in_one_balancer() {
+    scenario(|w: &mut World| {
+        let (a, b) = backends();
+        w.dns.set("one.test", short(&[IP_A]));
+        w.dns.set("two.test", short(&[IP_B]));
+        let text = "<Proxy balancer://pool>
+                 BalancerMember http://one.test:9000 live=on hcmethod=GET hcuri=/health hcinterval=200ms
+                 BalancerMember http://two.test:9000 live=on
+             </Proxy>
+             ProxyPass / balancer://pool/";
+        let builder = builder(w, "proxy").live(text);
+        let builder = builder
+            .expect("HCOH: ")
+            .expect("worker http://two.test:9000: up -> down");
+        let httpd = builder.start();
+        wait_known(&httpd, "one.test");
+        wait_known(&httpd, "two.test");
+        eventually(PATIENCE, || probes(&a) > 2 && b.probed() > 1);
+        assert_eq!(a.probed(), 0, "one.test is not the module's to probe");
+        assert_eq!(used(&httpd), ["A", "B"]);
+        a.mode(Mode::Status(503));
+        eventually(PATIENCE, || disabled(&httpd, "one.test") == 1);
+        assert_eq!(used(&httpd), ["B"]);
+        a.revive();
+        eventually(PATIENCE, || enabled(&httpd, "one.test") == 1);
+        assert_eq!(used(&httpd), ["A", "B"]);
+        b.kill();
+        eventually(PATIENCE, || httpd.logged("two.test:9000: up -> down") == 1);
+        assert_eq!(used(&httpd), ["A"]);
+        b.revive();
+        eventually(PATIENCE, || httpd.logged("two.test:9000: down -> up") == 1);
+        assert_eq!(used(&httpd), ["A", "B"]);
+    });
+}

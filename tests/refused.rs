@@ -18,7 +18,9 @@ fn all_refuse_while_dns_is_dead() {
         let (a, b) = backends();
         w.resolv_conf(IMPATIENT);
         set_app(w, &[IP_A, IP_B]);
-        let httpd = start_following(errors_allowed(w.httpd().live(&format!("{FOLLOW} retry=0"))));
+        // Without probes: they would take the worker out, and no request would come to its look-up.
+        let text = format!("{FOLLOW} retry=0 liveprobe=off");
+        let httpd = start_following(errors_allowed(w.httpd().live(&text)));
         httpd
             .load()
             .run(Duration::from_millis(500))
@@ -88,8 +90,8 @@ fn all_members_refuse_while_dns_is_dead() {
         w.dns.set("two.test", short(&[IP_B]));
         let text = "<Proxy balancer://pool>
                 ProxyLive on
-                BalancerMember http://one.test:9000 retry=0
-                BalancerMember http://two.test:9000 retry=0
+                BalancerMember http://one.test:9000 retry=0 liveprobe=off
+                BalancerMember http://two.test:9000 retry=0 liveprobe=off
             </Proxy>
             ProxyPass / balancer://pool/";
         let builder = errors_allowed(w.httpd().live(text)).expect("[proxy_balancer:error]");
@@ -124,7 +126,8 @@ fn a_foreign_pointer(w: &mut World, mpm: Mpm) {
     let ours = Dns::start("127.0.0.8:53");
     ours.set("app.test", answers(&[IP_A], 600));
     set_app(w, &[IP_B]);
-    let text = format!("{FOLLOW} retry=0\nProxyLiveResolver 127.0.0.8");
+    // Without probes: they would take the worker out.
+    let text = format!("{FOLLOW} retry=0 liveprobe=off\nProxyLiveResolver 127.0.0.8");
     let httpd = start_following(errors_allowed(w.httpd().mpm(mpm).live(&text)));
     all_children_use(&httpd, "/", "A");
     a.kill();

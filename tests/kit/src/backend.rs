@@ -1,7 +1,10 @@
 //! A HTTP/1.1 backend that says who it is, counts, remembers, and misbehaves on command.
 
-use crate::http::{Head, Inbox};
+mod answer;
+
+use crate::http::Inbox;
 use crate::sockets::{Acceptor, reset, small_thread};
+use answer::Answer;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -15,6 +18,8 @@ pub enum Mode {
     Ok,
     /// The port is closed; connections that exist go on.
     Refuse,
+    /// The kernel's queue of new connections is full: they are lost without a word; connections that exist go on.
+    Full,
     /// Every new connection is reset at once.
     Reset,
     /// A connection is reset when a request has arrived on it.
@@ -48,7 +53,9 @@ pub struct Seen {
 
 #[derive(Default)]
 struct Counters {
+    connections: AtomicUsize,
     accepted: AtomicUsize,
+    probed: AtomicUsize,
     requests: AtomicUsize,
     recording: AtomicBool,
 }
@@ -56,7 +63,13 @@ struct Counters {
 struct State {
     mode: Mode,
     seen: Vec<Seen>,
-    open: HashMap<usize, Arc<TcpStream>>,
+    open: HashMap<usize, Open>,
+}
+
+struct Open {
+    stream: Arc<TcpStream>,
+    /// At least one byte has arrived.
+    spoke: bool,
 }
 
 struct Shared {
@@ -125,8 +138,14 @@ impl Backend {
         self.shared.lock().mode = mode;
         if mode == Mode::Refuse {
             self.acceptor().take();
-        } else {
-            self.listen();
+            return;
+        }
+        self.listen();
+        if let Some(acceptor) = self.acceptor().as_mut() {
+            match mode {
+                Mode::Full => acceptor.fill(),
+                _ => acceptor.drain(),
+            }
         }
     }
 
@@ -136,7 +155,7 @@ impl Backend {
         self.reset_all();
         // Each connection's thread closes it; one that is not scheduled yet would still answer.
         for _ in 0..300 {
-            if self.open() == 0 {
+            if self.shared.lock().open.is_empty() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -150,26 +169,32 @@ impl Backend {
 
     /// Closes every open connection in an orderly way, also those with a request under way.
     pub fn close_all(&self) {
-        for stream in self.shared.lock().open.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for one in self.shared.lock().open.values() {
+            let _ = one.stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Resets every open connection.
     pub fn reset_all(&self) {
-        for stream in self.shared.lock().open.values() {
-            reset_now(stream);
+        for one in self.shared.lock().open.values() {
+            reset_now(&one.stream);
         }
     }
 
-    /// Connections accepted since the start.
+    /// Connections since the start on which at least one byte arrived (or, with [`Mode::Reset`], could not).
     pub fn accepted(&self) -> usize {
         self.shared.counters.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections open now.
+    /// Connections since the start that ended without a byte: probes.
+    pub fn probed(&self) -> usize {
+        self.shared.counters.probed.load(Ordering::Relaxed)
+    }
+
+    /// Connections open now on which at least one byte arrived.
     pub fn open(&self) -> usize {
-        self.shared.lock().open.len()
+        let state = self.shared.lock();
+        state.open.values().filter(|one| one.spoke).count()
     }
 
     /// Requests received since the start.
@@ -229,21 +254,43 @@ fn reset_now(stream: &TcpStream) {
 }
 
 fn accept(stream: TcpStream, shared: &Arc<Shared>) {
-    let number = shared.counters.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+    let number = shared.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let stream = Arc::new(stream);
     let mut state = shared.lock();
     if state.mode == Mode::Reset {
+        shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
         reset(&stream);
         return;
     }
-    state.open.insert(number, Arc::clone(&stream));
+    let open = Open {
+        stream: Arc::clone(&stream),
+        spoke: false,
+    };
+    state.open.insert(number, open);
     drop(state);
     let shared = Arc::clone(shared);
     small_thread(move || {
         let _ = stream.set_nodelay(true);
-        let _ = converse(&shared, number, &stream);
+        if speaks(&shared, number, &stream) {
+            let _ = converse(&shared, number, &stream);
+        }
         shared.lock().open.remove(&number);
     });
+}
+
+/// Waits for the first byte, and counts the connection by what came.
+fn speaks(shared: &Shared, number: usize, stream: &TcpStream) -> bool {
+    let spoke = matches!(stream.peek(&mut [0]), Ok(n) if n > 0);
+    let counters = &shared.counters;
+    if !spoke {
+        counters.probed.fetch_add(1, Ordering::Relaxed);
+        return false;
+    }
+    counters.accepted.fetch_add(1, Ordering::Relaxed);
+    if let Some(open) = shared.lock().open.get_mut(&number) {
+        open.spoke = true;
+    }
+    true
 }
 
 /// Serves one connection until its end.
@@ -283,7 +330,7 @@ fn converse(shared: &Shared, number: usize, stream: &Arc<TcpStream>) -> io::Resu
         if head.has_token("upgrade", "websocket") {
             return echo(&mut inbox, stream, &shared.name);
         }
-        let answer = Answer::new(shared, mode, &method, &target, &head, body.len());
+        let answer = Answer::new(&shared.name, mode, &method, &target, &head, body.len());
         answer.send(stream)?;
         if answer.close || mode == Mode::CloseIdle {
             return Ok(());
@@ -310,83 +357,5 @@ fn echo(inbox: &mut Inbox<&TcpStream>, mut stream: &TcpStream, name: &str) -> io
         let byte = inbox.exact(1)?;
         stream.write_all(&byte)?;
         stream.write_all(&inbox.take_rest())?;
-    }
-}
-
-struct Answer {
-    head: String,
-    body: Vec<u8>,
-    drip: Option<Duration>,
-    close: bool,
-}
-
-impl Answer {
-    fn new(
-        shared: &Shared,
-        mode: Mode,
-        method: &str,
-        target: &str,
-        head: &Head,
-        length: usize,
-    ) -> Answer {
-        let query = target.split_once('?').map_or("", |(_, q)| q);
-        let number = |key| parameter(query, key);
-        if let Some(ms) = number("delay") {
-            std::thread::sleep(Duration::from_millis(ms));
-        }
-        let status = match (number("status"), mode) {
-            (Some(n), _) => n,
-            (None, Mode::Status(n)) => u64::from(n),
-            _ => 200,
-        };
-        let name = &shared.name;
-        let host = head.get("host").unwrap_or_default();
-        let facts = format!(
-            "backend={name}\nmethod={method}\npath={target}\nhost={host}\nlength={length}\n"
-        );
-        let body = number("bytes").map_or(facts.into_bytes(), |n| vec![b'.'; n as usize]);
-        let close = head.has_token("connection", "close") || head.start.ends_with("HTTP/1.0");
-        let last = if close { "Connection: close\r\n" } else { "" };
-        let length = body.len();
-        let head = format!(
-            "HTTP/1.1 {status} Status\r\nX-Backend: {name}\r\nContent-Length: {length}\r\n{last}\r\n"
-        );
-        let body = if method == "HEAD" { Vec::new() } else { body };
-        Answer {
-            head,
-            body,
-            drip: number("drip").map(Duration::from_millis),
-            close,
-        }
-    }
-
-    fn send(&self, mut stream: &TcpStream) -> io::Result<()> {
-        let Some(pause) = self.drip else {
-            return stream.write_all(&[self.head.as_bytes(), &self.body].concat());
-        };
-        stream.write_all(self.head.as_bytes())?;
-        for byte in &self.body {
-            std::thread::sleep(pause);
-            stream.write_all(std::slice::from_ref(byte))?;
-        }
-        Ok(())
-    }
-}
-
-fn parameter(query: &str, key: &str) -> Option<u64> {
-    query
-        .split('&')
-        .find_map(|p| p.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parameter;
-
-    #[test]
-    fn parameters() {
-        assert_eq!(parameter("delay=20&bytes=5", "bytes"), Some(5));
-        assert_eq!(parameter("delays=20", "delay"), None);
-        assert_eq!(parameter("", "delay"), None);
     }
 }

@@ -24,6 +24,7 @@
 //! - [`World`]: addresses, resolv.conf, hosts, vanishing packets, the DNS server
 //! - [`Dns`]: a DNS server that can misbehave in every way, and counts its queries
 //! - [`Backend`], [`FcgiBackend`], [`AjpBackend`]: settable servers
+//! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
 //! - [`Load`], [`Records`]: steady load, one record per request
 //!
@@ -37,9 +38,11 @@ mod client;
 mod dns;
 mod errorlog;
 mod fcgi;
+mod filter;
 mod http;
 mod httpd;
 mod load;
+mod manager;
 mod module;
 mod process;
 mod sanitizer;
@@ -55,6 +58,7 @@ pub use errorlog::Line;
 pub use fcgi::{AjpBackend, FcgiBackend};
 pub use httpd::Httpd;
 pub use load::{Load, LoadBuilder, Pending, Record, Records, all_at_once};
+pub use manager::{MANAGER, Manager};
 pub use module::module_path;
 pub use process::{children_of, descriptors, memory_kib, peak_memory_kib, thread_names, threads};
 pub use scenario::{DEFAULT_LIMIT, private, scenario, scenario_within};

@@ -1,5 +1,6 @@
 //! Everything of a scenario that is not a server: addresses, resolver files, vanishing packets.
 
+use crate::filter::Filter;
 use crate::{Builder, Dns, process};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +19,9 @@ pub struct World {
     /// Directory of the scenario: removed when it has passed.
     pub dir: PathBuf,
     servers: u16,
-    filter: bool,
+    filter: Filter,
+    /// The kernel's rules of routing have been moved for [`World::link`].
+    rules: bool,
 }
 
 impl World {
@@ -43,7 +46,8 @@ impl World {
             dns: Dns::start("127.0.0.1:53"),
             dir,
             servers: 0,
-            filter: false,
+            filter: Filter::default(),
+            rules: false,
         }
     }
 
@@ -109,41 +113,41 @@ impl World {
 
     /// From now on every packet to and from `addr` is lost without a word: the machine has lost its power.
     pub fn vanish(&mut self, addr: &str) {
-        self.need_filter();
-        run(
-            "nft",
-            &[
-                "add",
-                "rule",
-                "inet",
-                "kit",
-                "input",
-                family(addr),
-                "daddr",
-                addr,
-                "drop",
-            ],
-        );
-        run(
-            "nft",
-            &[
-                "add",
-                "rule",
-                "inet",
-                "kit",
-                "input",
-                family(addr),
-                "saddr",
-                addr,
-                "drop",
-            ],
-        );
+        self.filter.vanish(addr);
+    }
+
+    /// A vanished address is back.
+    pub fn appear(&mut self, addr: &str) {
+        self.filter.appear(addr);
     }
 
     /// All vanished addresses are back.
     pub fn appear_all(&mut self) {
-        self.need_filter();
-        run("nft", &["flush", "chain", "inet", "kit", "input"]);
+        self.filter.appear_all();
+    }
+
+    /// The next `n` SYNs to this port are lost, repeated ones counted; what comes behind them passes.
+    pub fn drop_first_syn(&mut self, addr: &str, port: u16, n: u32) {
+        self.filter.first_syns(addr, port, n, &["drop"]);
+    }
+
+    /// The next `n` SYNs to this port are answered with a reset: connection refused.
+    pub fn refuse_next(&mut self, addr: &str, port: u16, n: u32) {
+        let reset = ["reject", "with", "tcp", "reset"];
+        self.filter.first_syns(addr, port, n, &reset);
+    }
+
+    /// The machine's link is down: there is no route to anywhere, not even to itself, connect(2) says ENETUNREACH at
+    /// once, and packets of connections that exist are lost. Then up again.
+    pub fn link(&mut self, up: bool) {
+        if !std::mem::replace(&mut self.rules, true) {
+            make_room_for_rules();
+        }
+        // A loopback interface that is down keeps its routes and only loses packets: vanish() without ENETUNREACH.
+        let action = if up { "del" } else { "add" };
+        for family in ["-4", "-6"] {
+            run("ip", &[family, "rule", action, "pref", "1", "unreachable"]);
+        }
     }
 
     /// Replaces the content of /etc/resolv.conf.
@@ -162,22 +166,21 @@ impl World {
         fs::write(&path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
         path
     }
-
-    fn need_filter(&mut self) {
-        // The input hook, not output: there a dropped packet is an error for the sender.
-        if !self.filter {
-            let chain = "{ type filter hook input priority 0 ; }";
-            run(
-                "nft",
-                &["add table inet kit; add chain inet kit input", chain],
-            );
-            self.filter = true;
-        }
-    }
 }
 
-fn family(addr: &str) -> &'static str {
-    if addr.contains(':') { "ip6" } else { "ip" }
+/// The kernel's first rule (local addresses) moves behind [`World::link`]'s.
+fn make_room_for_rules() {
+    for family in ["-4", "-6"] {
+        let local = ["lookup", "local"];
+        run(
+            "ip",
+            &[&[family, "rule", "add", "pref", "2"], &local[..]].concat(),
+        );
+        run(
+            "ip",
+            &[&[family, "rule", "del", "pref", "0"], &local[..]].concat(),
+        );
+    }
 }
 
 /// Runs a system command of one of the packages in [`crate::PACKAGES`].
