@@ -1,0 +1,42 @@
+//! The scenarios on a real httpd, in one program: they mostly wait, and so run side by side.
+
+mod common;
+
+mod addresses;
+mod admin;
+mod busy;
+mod cold;
+mod config;
+mod dns_failures;
+mod evidence;
+mod examples;
+mod flapping;
+mod forms;
+mod graceful;
+mod handsoff;
+mod hcheck;
+mod heartbeat;
+mod kick;
+mod lastresort;
+mod leader;
+mod lifecycle;
+mod loglevels;
+mod members;
+mod moves;
+mod noise;
+mod old_server;
+mod peers;
+mod persist;
+mod plain;
+mod pressure;
+mod queries;
+mod refused;
+mod reloads;
+mod schemes;
+mod search;
+mod spread;
+mod stale;
+mod sticky;
+mod storm;
+mod valgrind;
+mod vhosts;
