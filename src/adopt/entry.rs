@@ -315,16 +315,16 @@ impl Entry {
     pub fn describe(&self) -> String {
         self.with_health(|set, health| {
             let known = health.map_or(&[][..], |t| &t.addrs);
-            let mut words: Vec<String> = known
-                .iter()
-                .filter(|h| set.contains(&h.addr))
-                .take(DESCRIBED)
-                .map(|h| match h.reason {
-                    Some(reason) => format!("{} {reason}", h.addr),
-                    None => format!("{} answers", h.addr),
-                })
-                .collect();
-            if set.len() > words.len() {
+            let word = |addr: &Addr| match known.iter().find(|h| h.addr == *addr) {
+                Some(AddrHealth {
+                    reason: Some(reason),
+                    ..
+                }) => format!("{addr} {reason}"),
+                Some(h) if h.last_ms != 0 => format!("{addr} answers"),
+                _ => format!("{addr} not probed yet"),
+            };
+            let mut words: Vec<String> = set.iter().take(DESCRIBED).map(word).collect();
+            if set.len() > DESCRIBED {
                 words.push(format!("{} in all", set.len()));
             }
             words.join(", ")

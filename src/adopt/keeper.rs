@@ -347,7 +347,7 @@ impl Keeper {
         true
     }
 
-    /// Shuts down idle sockets to addresses that are no longer the worker's.
+    /// Shuts down idle sockets to addresses that are no longer the worker's, or are down.
     fn sweep(&mut self, now: u64) {
         if self.sweep_at_ms == 0 || now < self.sweep_at_ms {
             return;

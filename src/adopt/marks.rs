@@ -43,6 +43,8 @@ pub struct Marks {
     looked: Option<(u32, Role)>,
     /// Probes are awaited to end an error state of mod_proxy: look again soon.
     waits: bool,
+    /// It led at the last look.
+    led: bool,
 }
 
 impl Marks {
@@ -51,6 +53,7 @@ impl Marks {
             marks: (0..entries).map(|_| Mark::default()).collect(),
             looked: None,
             waits: false,
+            led: false,
         }
     }
 
@@ -63,6 +66,14 @@ impl Marks {
     /// `busy`: not all entries are up to date.
     pub fn step(&mut self, child: &Child, generation: u32, busy: bool, role: Role) {
         let changed = self.looked != Some((generation, role));
+        if role == Role::Leads && !self.led {
+            // What another leader has told of members meanwhile is not known here.
+            let members = child.entries.iter().zip(&mut self.marks);
+            for (_, mark) in members.filter(|(entry, _)| entry.planned.member) {
+                mark.verdict = None;
+            }
+        }
+        self.led = role == Role::Leads;
         self.looked = (!busy).then_some((generation, role));
         self.waits = false;
         for (at, entry) in child.entries.iter().enumerate() {
@@ -137,7 +148,8 @@ impl Mark {
         }
         let lost = matches!(role, Role::Lost { .. });
         let verdict = if lost { Verdict::In } else { verdict };
-        let news = self.verdict.replace(verdict) != Some(verdict);
+        let before = self.verdict.replace(verdict);
+        let news = before != Some(verdict);
         let loud = match role {
             Role::Leads => true,
             Role::Follows { speaks } => speaks,
@@ -155,8 +167,11 @@ impl Mark {
                 worker.forgive();
             }
             if news {
-                say_last_resort(entry, loud);
+                let what = "last resort: stays in use although down";
+                say(entry, loud, Level::Warn, what);
             }
+        } else if before == Some(Verdict::LastResort) && verdict == Verdict::In && !lost {
+            say(entry, loud, Level::Notice, "no longer the last resort");
         } else if changed && news {
             self.say(entry, expired, loud, lost);
         } else if changed {
@@ -232,14 +247,11 @@ impl Mark {
     }
 }
 
-fn say_last_resort(entry: &Entry, loud: bool) {
-    let level = if loud { Level::Warn } else { Level::Debug };
-    log!(
-        level,
-        "worker {}: last resort: stays in use although down ({})",
-        entry.planned.label,
-        entry.describe()
-    );
+/// One line about a worker, with what is known of its addresses.
+fn say(entry: &Entry, loud: bool, level: Level, what: &str) {
+    let level = if loud { level } else { Level::Debug };
+    let label = &entry.planned.label;
+    log!(level, "worker {label}: {what} ({})", entry.describe());
 }
 
 fn member(entry: &Entry, expired: bool) -> Member {

@@ -151,6 +151,10 @@ impl Life {
                 worker.source = Source::Name(id, tag);
             }
             worker.target = tasks.target_of[at].map(|target| targets.slots[target]);
+            if let Some(target) = tasks.target_of[at] {
+                // All who share it judge alike.
+                worker.settings.rules = tasks.targets[target].rules;
+            }
         }
         for (at, seat) in members.into_iter().zip(seats.slots) {
             workers[at].seat = Some(seat);

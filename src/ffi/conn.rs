@@ -87,7 +87,8 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
         // SAFETY: `data` came from Arc::into_raw in `attach`, given back once.
         let conn = unsafe { Arc::from_raw(data.cast::<Conn>().cast_const()) };
         child.registry.remove(&conn);
-        // Closed in the middle of an attempt that has had no answer: it was reset, or closed by its peer.
+        // Closed in the middle of an attempt that has had no answer: it was reset, closed by its peer, or
+        // given up by httpd.
         if conn.is_used() && Ages::of(&conn).is_some_and(|ages| ages.waits()) {
             child.kick(conn.entry as usize, Kick::Failed);
         }

@@ -99,9 +99,7 @@ unsafe extern "C" fn post_config(
     main: *mut sys::server_rec,
 ) -> c_int {
     log::set_main(main);
-    // SAFETY: asks httpd in which pass over the configuration it is.
-    let state = unsafe { sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) };
-    if state == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+    if is_first_pass() {
         return OK;
     }
     guard("post_config", FAILED, || {
@@ -116,6 +114,13 @@ unsafe extern "C" fn post_config(
     })
 }
 
+/// The first of two passes over the configuration at a start: its outcome is thrown away.
+fn is_first_pass() -> bool {
+    // SAFETY: asks httpd in which state it is.
+    let state = unsafe { sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) };
+    state == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int
+}
+
 /// After mod_proxy_balancer's: members have their shared parts, possibly restored by BalancerPersist.
 unsafe extern "C" fn post_config_late(
     _pconf: *mut sys::apr_pool_t,
@@ -123,6 +128,9 @@ unsafe extern "C" fn post_config_late(
     _ptemp: *mut sys::apr_pool_t,
     main: *mut sys::server_rec,
 ) -> c_int {
+    if is_first_pass() {
+        return OK;
+    }
     guard("post_config", OK, || {
         plan::restore(Server::new(main));
         OK

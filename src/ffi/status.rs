@@ -78,7 +78,8 @@ impl Worker {
     /// Puts a time-out of connects in force, or takes it out again. In post_config only.
     pub fn put_connect_timeout(&self, timeout: Option<Duration>) {
         self.change_connect_timeout(timeout.unwrap_or_default());
-        // SAFETY: no child and no thread runs in post_config, so the bit-field is this call's alone.
+        // SAFETY: in post_config no child has the workers of the configuration that is being made, and the
+        // parent has one thread: the bit-field is this call's alone.
         unsafe { sys::live_connect_timeout_mark(self.shared_raw(), timeout.is_some().into()) }
     }
 

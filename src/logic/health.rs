@@ -1,6 +1,6 @@
 //! Health of backend addresses: what one probe's outcome does to it.
 //!
-//! Rules 5, 6 and 8 of the module: a refused connection counts at once, a verdict by time-out needs several
+//! A refused connection counts at once, a verdict by time-out needs several
 //! failures *and* a second since the first of them began, and trouble of this machine is no verdict.
 
 mod carry;

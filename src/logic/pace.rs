@@ -22,19 +22,19 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A request has waited for long without an answer: probe now?
-    pub fn silent(&mut self, now_ms: u64) -> bool {
-        passed(&mut self.silent_ms, now_ms, UNCONFIRMED_MS)
+    /// A request has waited for long without an answer at `now_ms`: when to probe.
+    pub fn silent(&mut self, now_ms: u64) -> u64 {
+        next(&mut self.silent_ms, now_ms, UNCONFIRMED_MS)
     }
 
-    /// A request failed: probe now? `confirmed`: a probe has just failed too.
-    pub fn failed(&mut self, now_ms: u64, confirmed: bool) -> bool {
+    /// A request failed at `now_ms`: when to probe. `confirmed`: a probe has just failed too.
+    pub fn failed(&mut self, now_ms: u64, confirmed: bool) -> u64 {
         let pause = if confirmed {
             CONFIRMED_MS
         } else {
             UNCONFIRMED_MS
         };
-        passed(&mut self.failed_ms, now_ms, pause)
+        next(&mut self.failed_ms, now_ms, pause)
     }
 
     /// A request failed: ask DNS now?
@@ -56,32 +56,45 @@ impl Pace {
     }
 }
 
-fn passed(last_ms: &mut u64, now_ms: u64, pause_ms: u64) -> bool {
-    let due = *last_ms == 0 || now_ms >= last_ms.saturating_add(pause_ms);
-    if due {
+/// Now, or when the pause after the last look is over: put off, but never lost.
+fn next(last_ms: &mut u64, now_ms: u64, pause_ms: u64) -> u64 {
+    let free = last_ms.saturating_add(pause_ms);
+    if *last_ms == 0 || now_ms >= free {
         *last_ms = now_ms;
+    } else if now_ms >= *last_ms {
+        *last_ms = free;
     }
-    due
+    *last_ms
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Times at which `step` says yes, tried every 10 ms.
-    fn times(mut step: impl FnMut(u64) -> bool, until_ms: u64) -> Vec<u64> {
-        let tries = (1_000..=until_ms).step_by(10);
-        tries.filter(|now| step(*now)).collect()
+    /// The looks that come of trouble every 10 ms, each once.
+    fn looks(mut step: impl FnMut(u64) -> u64, until_ms: u64) -> Vec<u64> {
+        let mut looks: Vec<u64> = (1_000..=until_ms).step_by(10).map(&mut step).collect();
+        looks.dedup();
+        looks
     }
 
     #[test]
-    fn looks_are_bounded() {
-        let mut pace = Pace::default();
-        assert_eq!(times(|now| pace.silent(now), 2_000), [1_000, 1_500, 2_000]);
-        assert_eq!(times(|now| pace.failed(now, false), 1_990), [1_000, 1_500]);
+    fn looks_are_put_off_and_not_lost() {
         let mut pace = Pace::default();
         assert_eq!(
-            times(|now| pace.failed(now, true), 1_200),
+            looks(|now| pace.silent(now), 2_400),
+            [1_000, 1_500, 2_000, 2_500]
+        );
+        let confirmed = false;
+        assert_eq!(
+            looks(|now| pace.failed(now, confirmed), 1_010),
+            [1_000, 1_500]
+        );
+        assert_eq!(pace.failed(1_490, confirmed), 1_500, "planned already");
+        assert_eq!(pace.failed(1_510, confirmed), 2_000);
+        let mut pace = Pace::default();
+        assert_eq!(
+            looks(|now| pace.failed(now, true), 1_190),
             [1_000, 1_100, 1_200]
         );
     }
@@ -89,7 +102,10 @@ mod tests {
     #[test]
     fn dns_is_asked_less_and_less() {
         let mut pace = Pace::default();
-        let asked = times(|now| pace.ask(now), 100_000);
+        let asked: Vec<u64> = (1_000..=100_000)
+            .step_by(10)
+            .filter(|now| pace.ask(*now))
+            .collect();
         assert_eq!(
             asked,
             [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 62_000, 92_000]

@@ -114,6 +114,35 @@ fn failonstatus_keeps_its_retry() {
     });
 }
 
+/// The same when answers that take too long are the reason.
+#[test]
+fn failontimeout_keeps_its_retry() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let one = "timeout=1 retry=5";
+        let pool = pool_of(one, "timeout=1", "ProxySet failontimeout=On");
+        let text = format!("{MANAGER}\n{pool}");
+        let httpd = start_pool(troubled(w.httpd().live(&text)), &[&a, &b]);
+        let manager = httpd.manager("pool");
+        a.mode(Mode::Hang);
+        eventually(PATIENCE, || httpd.get("/").status >= 500);
+        let since = Instant::now();
+        assert!(manager.has(ONE, "Err"), "{:?}", manager.flags(ONE));
+        a.revive();
+        a.forget();
+        let load = httpd.load().clients(2).start();
+        eventually(Duration::from_secs(15), || !a.seen().is_empty());
+        let kept = since.elapsed();
+        load.stop().assert_clean(PROMPT);
+        assert!(
+            kept > Duration::from_millis(4500),
+            "released after {kept:?}"
+        );
+        assert_eq!(changes(&httpd), 0);
+    });
+}
+
 /// It goes down by itself while it is in error by its answers: it is back with its backend, not before `retry` ends.
 #[test]
 fn failonstatus_and_then_down() {
@@ -136,6 +165,8 @@ fn failonstatus_and_then_down() {
         a.revive();
         eventually(BACK, || !manager.has(ONE, DOWN));
         assert_eq!((downs(&httpd, ONE), ups(&httpd, ONE)), (1, 1));
+        assert!(manager.has(ONE, "Err"), "its `retry` is not over");
+        assert_eq!(used(&httpd), ["B"]);
     });
 }
 

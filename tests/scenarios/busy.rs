@@ -95,8 +95,8 @@ fn the_only_one_with_a_full_queue() {
                 "last resort: stays in use although down (127.0.0.2 time-out)",
             ) == 1
         });
-        assert_eq!(finish(slow, "A"), 2);
-        assert_eq!(downs(&httpd, APP), 0);
+        assert!(finish(slow, "A") >= 2);
+        assert_eq!(told(&httpd, APP, "up -> down"), 0);
         // Requests are still tried: one that waits is served when the backend accepts again.
         let addr = httpd.addr();
         let waits = std::thread::spawn(move || {
@@ -107,6 +107,7 @@ fn the_only_one_with_a_full_queue() {
         let reply = waits.join().expect("a client").expect("an answer");
         assert_eq!(reply.backend, "A", "{reply:?}");
         eventually(BACK, || httpd.logged("127.0.0.2 down -> up") == 1);
+        eventually(BACK, || told(&httpd, APP, "no longer the last resort") == 1);
         let records = httpd.load().run(Duration::from_secs(1));
         records.assert_clean(PROMPT);
     });
@@ -133,7 +134,7 @@ fn only_liveport_refuses() {
         assert_eq!(used(&httpd), ["B"]);
         assert_eq!(a.seen().len(), 0);
         assert_eq!(a.open(), open, "connections of another port were touched");
-        assert_eq!(finish(slow, "A"), 2);
+        assert!(finish(slow, "A") >= 2);
         assert_eq!(a.open(), open);
         health.revive();
         eventually(BACK, || used(&httpd) == ["A", "B"]);

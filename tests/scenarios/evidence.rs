@@ -57,8 +57,10 @@ fn requests_to_a_worker_that_is_out() {
         let records = httpd.load().clients(4).run(Duration::from_secs(4));
         assert!(records.len() > 100, "{}", records.len());
         assert_eq!(records.by_status().into_keys().collect::<Vec<_>>(), [503]);
-        let after = (questions(w), httpd.logged("app.test:9000: 127.0.0.2"));
-        assert_eq!(after, before, "questions, probes");
+        assert_eq!(questions(w), before.0, "questions");
+        // A thread that a busy machine does not run for long looks like a connect that hangs.
+        let probes = httpd.logged("app.test:9000: 127.0.0.2") - before.1;
+        assert!(probes <= 2, "{probes} probes");
     });
 }
 
@@ -74,7 +76,10 @@ fn an_overridden_answer() {
         let records = httpd.load().clients(4).run(Duration::from_secs(4));
         assert_eq!(records.by_status().into_keys().collect::<Vec<_>>(), [503]);
         assert!(a.requests() > 100, "{}", a.requests());
-        assert_eq!((questions(w), a.probed()), before, "questions, probes");
+        assert_eq!(questions(w), before.0, "questions");
+        // A busy machine may let a request wait for 250 ms.
+        let probes = a.probed() - before.1;
+        assert!(probes <= 2, "{probes} probes");
         assert_eq!(downs(&httpd, APP), 0);
     });
 }

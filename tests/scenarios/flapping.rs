@@ -9,6 +9,9 @@ use live_kit::{
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+/// How long they flap, and how often the leader is killed meanwhile (each kill costs a child).
+const FLAPS: Duration = Duration::from_secs(60);
+const KILL_EVERY: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(200);
 const TARGETS: usize = 200;
 const FLAPPING: usize = 50;
@@ -60,8 +63,8 @@ fn a_quarter_of_two_hundred() {
         let mut next = numbers(7);
         let mut dead = [false; FLAPPING];
         let start = Instant::now();
-        let mut kills = 0;
-        while start.elapsed() < Duration::from_secs(25) {
+        let mut kills = 0u32;
+        while start.elapsed() < FLAPS {
             let n = next(FLAPPING as u64) as usize;
             dead[n] = !dead[n];
             if dead[n] {
@@ -70,7 +73,7 @@ fn a_quarter_of_two_hundred() {
                 backends[n].revive();
             }
             pause(0.03);
-            if start.elapsed() > Duration::from_secs(8 * (kills + 1)) {
+            if start.elapsed() > KILL_EVERY * (kills + 1) {
                 let old = leader(&httpd);
                 httpd.kill9(old);
                 takeover(&httpd, old);
@@ -80,7 +83,7 @@ fn a_quarter_of_two_hundred() {
         let truth: BTreeSet<String> = (0..FLAPPING).filter(|n| dead[*n]).map(url).collect();
         let took = eventually(Duration::from_secs(60), || marked(&httpd) == truth);
         println!(
-            "figure: {} changes in 25 s, {} dead at the end, the board was right after {took:?}",
+            "figure: {} changes in {FLAPS:?}, {} dead at the end, the board was right after {took:?}",
             changes(&httpd),
             truth.len()
         );

@@ -26,7 +26,7 @@ fn a_refused_connect() {
         assert_eq!(used(&httpd), ["B"]);
         // B gave no reason, unless the machine was slow
         let others = b.probed() - probed;
-        assert!(others <= 3, "{others} probes of B");
+        assert!(others <= 6, "{others} probes of B");
     });
 }
 

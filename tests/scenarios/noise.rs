@@ -40,7 +40,31 @@ fn refused_once() {
         }
         load.stop().assert_clean(Duration::from_secs(2));
         assert_eq!(changes(&httpd), 0);
-        assert!(told(&httpd, ONE, "released from httpd's error state") >= 1);
+        assert!(told(&httpd, ONE, "released from httpd's error state") >= 3);
+    });
+}
+
+/// The next regular probe is an hour away: the release does not wait for it.
+#[test]
+fn refused_once_and_probed_seldom() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!("{}\n{FRESH}", pool("liveinterval=1h"));
+        let httpd = start_pool(troubled(w.httpd().live(&text)), &[&a, &b]);
+        let before = attempts(&httpd, IP_A);
+        eventually(PATIENCE, || {
+            w.refuse_next(IP_A, 9000, 1);
+            for _ in 0..2 {
+                let _ = httpd.try_get("/");
+            }
+            attempts(&httpd, IP_A) > before
+        });
+        eventually(PATIENCE, || {
+            told(&httpd, ONE, "released from httpd's error state") >= 1
+        });
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+        assert_eq!(changes(&httpd), 0);
     });
 }
 
@@ -93,6 +117,8 @@ fn one_lost_syn() {
         }
         let records = load.stop();
         assert!(records.failed().is_empty(), "{:?}", records.failed()[0]);
+        // Whoever met one waited until the kernel repeated it.
+        assert!(records.slowest() > Duration::from_millis(900));
         for _ in 0..3 {
             w.drop_first_syn(IP_A, 9000, 1);
             pause(3.0);

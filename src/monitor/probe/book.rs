@@ -87,11 +87,11 @@ impl<E: Surroundings> Book<'_, E> {
 
     /// The next probe that is due; it counts as under way from now on.
     pub fn take_due(&mut self, now: u64) -> Option<Job> {
-        let &(due, index, addr) = self.queue.first()?;
-        if due > now {
+        let first = self.queue.first().copied();
+        let Some((due, index, addr)) = first.filter(|(due, ..)| *due <= now) else {
             self.trouble.full = false;
             return None;
-        }
+        };
         if self.is_full() {
             if now.saturating_sub(due) >= PATIENCE_MS {
                 self.say_full(now);

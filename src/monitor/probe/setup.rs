@@ -153,17 +153,14 @@ impl<'a, E: Surroundings> Book<'a, E> {
         let target = &mut self.targets[index];
         let failing = |h: &AddrHealth| h.state != State::Down && h.is_failing();
         let confirmed = target.record.addrs.iter().any(failing);
-        let wanted = match kick {
+        let at = match kick {
             Kick::Silent => target.pace.silent(now),
             Kick::Failed => target.pace.failed(now, confirmed),
         };
-        if !wanted {
-            return;
-        }
         let ask = kick == Kick::Failed && target.pace.ask(now);
         let addrs = target.record.addrs.iter();
         let due: Vec<_> = addrs
-            .filter_map(|health| Some((health.addr, health::kicked(health, now)?)))
+            .filter_map(|health| Some((health.addr, health::kicked(health, at)?)))
             .collect();
         for (addr, due_ms) in due {
             self.reschedule((index, addr), due_ms);

@@ -124,7 +124,8 @@ fn a_kick_is_a_probe_at_once() {
         world.pass(&mut book, 50);
     }
     let probes = world.probes_of("192.0.2.2:80");
-    assert_eq!(probes, [1_290, 1_790]);
+    // What the failures had put off to 1,500 came with the first of these.
+    assert_eq!(probes, [1_290, 1_790, 2_290]);
     assert_eq!(book.asks, [0]);
     // Not of this plan.
     board.assign_target(TargetId(9), Tag(9), "tcp old.test:80");
