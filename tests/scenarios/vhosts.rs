@@ -210,7 +210,12 @@ fn many_virtual_hosts() {
         );
         // a reload keeps all of it
         w.dns.forget();
+        let old = httpd.children();
         httpd.graceful();
+        // An old child may close a kept connection just as its next request comes.
+        eventually(Duration::from_secs(8), || {
+            httpd.children().iter().all(|child| !old.contains(child))
+        });
         assert_eq!(
             answers_of(&httpd),
             BTreeMap::from([("B".to_owned(), HOSTS)])
