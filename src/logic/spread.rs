@@ -7,6 +7,9 @@
 
 /// How long a head that did not answer stays behind the first time, in milliseconds; it doubles.
 const BEHIND_MS: u64 = 2_000;
+/// So long after one head went behind, connects that began before the turn may still end elsewhere (a default
+/// time-out of connects and a little): they say nothing about the next head.
+const STRAGGLERS_MS: u64 = 1_200;
 /// Doublings at most: 64 s.
 const MISSES: u32 = 5;
 
@@ -19,6 +22,8 @@ pub struct Spread {
     missed: Vec<u32>,
     /// Until when each stays behind the others, in monotonic milliseconds.
     behind: Vec<u64>,
+    /// When a head was put behind last; None for never.
+    turned_ms: Option<u64>,
     /// Health of each: 0 up, 1 unknown or failing, 2 down.
     classes: Vec<u8>,
     order: Vec<usize>,
@@ -33,6 +38,7 @@ impl Spread {
             charged: vec![0; n],
             missed: vec![0; n],
             behind: vec![0; n],
+            turned_ms: None,
             classes: vec![0; n],
             order: Vec::new(),
             offset: (offset % n.max(1) as u64) as usize,
@@ -57,7 +63,8 @@ impl Spread {
         let answered = opened.get(head).is_some_and(|n| *n > 0);
         if answered {
             self.missed[head] = 0;
-        } else if sum > 0 {
+        } else if sum > 0 && self.turned_ms.is_none_or(|at| now_ms >= at + STRAGGLERS_MS) {
+            self.turned_ms = Some(now_ms);
             self.behind[head] = now_ms + (BEHIND_MS << self.missed[head].min(MISSES));
             self.missed[head] += 1;
         }
@@ -198,6 +205,25 @@ mod tests {
             })
             .collect();
         assert_eq!(heads, [0, 1, 2, 0, 1, 2]);
+    }
+
+    /// A connect to the dead head that began last ends after the turn, at another address than the new head.
+    #[test]
+    fn stragglers_are_no_evidence_against_the_next_head() {
+        let mut spread = Spread::new(3, 0);
+        spread.count(&[0, 1, 0], 0, 1_000);
+        let next = spread.order()[0];
+        assert_ne!(next, 0, "the dead head is behind");
+        let mut other = [0; 3];
+        other[3 - next] = 1;
+        spread.count(&other, 0, 1_100);
+        assert_eq!((spread.missed[next], spread.behind[next]), (0, 0));
+        // A second dead one is found out a little later.
+        let head = spread.order()[0];
+        let mut elsewhere = [0; 3];
+        elsewhere[3 - head] = 1;
+        spread.count(&elsewhere, 0, 1_100 + STRAGGLERS_MS);
+        assert_eq!(spread.missed[head], 1);
     }
 
     #[test]
