@@ -13,3 +13,4 @@ pub mod config;
 pub mod ffi;
 pub mod logic;
 pub mod monitor;
+pub mod rescue;

@@ -9,18 +9,19 @@ use once_cell::sync::OnceCell;
 
 use super::desks::Desks;
 use super::entry::{Entry, Progress};
-use super::gather::Group;
+use super::gather::{Group, Planned};
 use super::keeper;
 use super::marks::{Marks, Role};
 use super::plan::Plan;
 use super::registry::{FIRST_ATTEMPT, Registry};
-use crate::board::{Board, Kick};
+use crate::board::{Board, Kick, RescueCount, Seat};
 use crate::ffi::eventfd::Bell;
 use crate::ffi::lock::LockFile;
 use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::ffi::{clock, futex, thread};
 use crate::log;
+use crate::logic::addr::Addr;
 use crate::monitor::run::Plan as MonitorPlan;
 
 /// The keeper's stack: it publishes addresses and writes log lines, no more.
@@ -42,6 +43,8 @@ pub struct Child {
     pub entries: Vec<Entry>,
     pub groups: Vec<Group>,
     pub registry: Registry,
+    /// Its place on the board, as soon as the keeper runs.
+    pub seat: OnceCell<Seat>,
     pub desks: Desks,
     pub pid: u32,
     /// Where this child starts in each list of addresses.
@@ -130,6 +133,7 @@ impl Child {
             entries,
             groups: plan.groups,
             registry: Registry::default(),
+            seat: OnceCell::new(),
             desks: Desks::default(),
             pid: clock::pid(),
             offset: plan.board.ticket(),
@@ -176,6 +180,61 @@ impl Child {
             let until = clock::now_ms().saturating_add(retry);
             self.board.keep_until(id, tag, until);
         }
+    }
+
+    /// Whether mod_proxy's error state of this member is to last: [`Child::keep_in_error`].
+    pub fn is_kept(&self, worker: Worker, now_ms: u64) -> bool {
+        let seat = self.entry_of(worker).and_then(|at| self.planned(at)?.seat);
+        seat.is_some_and(|(id, tag)| self.board.kept_until(id, tag) > now_ms)
+    }
+
+    fn planned(&self, entry: u32) -> Option<&Planned> {
+        self.entries.get(entry as usize).map(|e| &e.planned)
+    }
+
+    /// Whether `liverescue` is on for this worker.
+    pub fn rescues(&self, entry: u32) -> bool {
+        self.planned(entry).is_some_and(|p| p.settings.rescue)
+    }
+
+    /// The worker's URL.
+    pub fn label(&self, entry: u32) -> &str {
+        self.planned(entry).map_or("", |p| p.label.as_str())
+    }
+
+    /// The balancer that a worker is a member of.
+    pub fn group_of(&self, worker: Worker) -> Option<&Group> {
+        let is_in = |g: &&Group| g.members.iter().any(|(member, _)| *member == worker);
+        self.groups.iter().find(is_in)
+    }
+
+    /// Whether a worker has another address than `peer` that is not known as down.
+    pub fn has_other_address(&self, entry: u32, peer: Option<Addr>) -> bool {
+        let Some(entry) = self.entries.get(entry as usize) else {
+            return false;
+        };
+        peer.is_some_and(|peer| entry.open_addrs().any(|addr| addr != peer))
+    }
+
+    /// Counts what became of requests at a worker.
+    pub fn count_rescue(&self, entry: u32, what: RescueCount, n: u64) {
+        if let Some((id, tag)) = self.planned(entry).and_then(|p| p.seat) {
+            self.board.count_rescue(id, tag, what, n);
+        }
+    }
+
+    /// Tells the board how many requests are under way here.
+    pub fn tell_running(&self) {
+        if let Some(seat) = self.seat.get() {
+            seat.running(self.desks.busy());
+        }
+    }
+
+    /// Takes one rescue from the budget of all children; false: there is none left now.
+    pub fn spend_rescue(&self) -> bool {
+        self.tell_running();
+        let now_s = clock::now_ms() / 1000;
+        self.board.spend_rescue(now_s, self.board.running())
     }
 
     /// Brings every worker up to date; how many must be tried again soon.

@@ -1,7 +1,7 @@
 //! Attempts that have no connection yet, for the keeper to see when one takes long: a connect that nobody
 //! answers hangs inside httpd. (fcgi, ajp and scgi make no connection records: theirs never end here.)
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -14,18 +14,27 @@ const NONE: u64 = 0;
 pub struct Desk {
     attempt: AtomicU64,
     entry: AtomicU32,
+    /// A request is under way, with a connection or not.
+    busy: AtomicBool,
 }
 
 impl Desk {
     /// An attempt at this entry begins.
     pub fn begin(&self, attempt: u64, entry: u32) {
         self.entry.store(entry, Ordering::Relaxed);
+        self.busy.store(true, Ordering::Relaxed);
         self.attempt.store(attempt, Ordering::Release);
     }
 
-    /// It has a connection now, or is over.
+    /// It has a connection now.
     pub fn clear(&self) {
         self.attempt.store(NONE, Ordering::Release);
+    }
+
+    /// It is over.
+    pub fn leave(&self) {
+        self.busy.store(false, Ordering::Relaxed);
+        self.clear();
     }
 }
 
@@ -54,6 +63,15 @@ impl Desks {
             told: false,
         });
         desk
+    }
+
+    /// How many threads have a request under way.
+    pub fn busy(&self) -> u64 {
+        let seats = self.0.lock();
+        let desks = seats.iter().filter_map(|seen| seen.desk.upgrade());
+        desks
+            .filter(|desk| desk.busy.load(Ordering::Relaxed))
+            .count() as u64
     }
 
     /// Whether any attempt has no connection, and the entries of those that have had none for `patience_ms`
@@ -102,6 +120,21 @@ mod tests {
         slow.clear();
         quick.clear();
         assert_eq!(desks.hanging(2_000, 200), (false, vec![]));
+    }
+
+    #[test]
+    fn requests_under_way_are_counted() {
+        let desks = Desks::default();
+        let (one, other) = (desks.add(), desks.add());
+        assert_eq!(desks.busy(), 0);
+        one.begin(2, 7);
+        other.begin(3, 7);
+        other.clear();
+        assert_eq!(desks.busy(), 2, "a connection is no end");
+        one.leave();
+        assert_eq!(desks.busy(), 1);
+        drop(other);
+        assert_eq!(desks.busy(), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::board::{NameId, Tag, TargetId, WorkerId};
 use crate::config::Config;
 use crate::config::params::{Probe, Settings};
 use crate::ffi::log::Level;
-use crate::ffi::proxy::{Server, Worker};
+use crate::ffi::proxy::{BalancerHandle, Server, Worker};
 use crate::log;
 use crate::logic::addr::Addr;
 
@@ -39,7 +39,7 @@ pub struct Planned {
     pub source: Source,
     /// What is probed for it; None without probes.
     pub target: Option<(TargetId, Tag)>,
-    /// A member's own words on the board.
+    /// The worker's own words on the board.
     pub seat: Option<(WorkerId, Tag)>,
     /// The longest time-out of connects that the module may set; None when `connectiontimeout` is given.
     pub connect_most: Option<Duration>,
@@ -73,6 +73,7 @@ pub struct Group {
     pub members: Vec<(Worker, Option<usize>)>,
     /// `forcerecovery` is on, which is the default.
     pub recovers: bool,
+    pub handle: BalancerHandle,
 }
 
 /// What was decided so far of a worker that several servers may share.
@@ -147,6 +148,7 @@ pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
             groups.push(Group {
                 members,
                 recovers: balancer.recovers,
+                handle: balancer.handle,
             });
         });
     }
@@ -216,6 +218,7 @@ fn hands_off(
 ) -> Option<&'static str> {
     let numeric = numeric(&worker.host());
     let probed = settings.is_none_or(|s| s.probe != Probe::Off) && !worker.is_hchecked();
+    let rescued = settings.is_none_or(|s| s.rescue);
     if worker.is_generic() {
         Some("mod_proxy's catch-all worker has no host of its own")
     } else if worker.is_unix_socket() {
@@ -226,8 +229,10 @@ fn hands_off(
         Some("a ProxyRemote takes its requests")
     } else if numeric == Some(None) {
         Some("its host is an address with a zone")
-    } else if numeric.is_some() && !probed {
-        Some("its host is an address, there is no DNS to follow, and it is not probed")
+    } else if numeric.is_some() && !probed && !rescued {
+        Some(
+            "its host is an address, there is no DNS to follow, and it is neither probed nor rescued",
+        )
     } else if numeric.is_none() && !worker.keeps_address() {
         Some(
             "httpd asks DNS for each connection itself (disablereuse=on, addressttl=0 or a \

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use super::child::Child;
-use super::entry::Progress;
+use super::entry::{Entry, Progress};
 use super::marks::{Marks, Role};
 use super::plan::IDLE_TICK;
-use crate::board::Kick;
+use super::registry::Conn;
+use super::rescue_log::RescueLog;
+use crate::board::{Kick, RescueCount};
 use crate::ffi::guard::guard;
 use crate::ffi::log::Level;
-use crate::ffi::{clock, conn, futex, hooks};
+use crate::ffi::{clock, futex, hooks, tcp};
 use crate::log;
+use crate::logic::addr::Addr;
+use crate::logic::ended;
 use crate::monitor::leader::Leader;
 
 /// Between tries for a lock that httpd held.
@@ -37,7 +41,9 @@ const LEAD_AGAIN_MS: u64 = 1_000;
 /// The thread's body.
 pub fn run(child: &'static Child) {
     guard("keeper", (), || {
-        let seat = child.board.join(child.pid, child.epoch);
+        if let Some(seat) = child.board.join(child.pid, child.epoch) {
+            let _ = child.seat.set(seat);
+        }
         let others = |(_, pid, epoch): (_, u32, u64)| epoch == child.epoch && pid != child.pid;
         if !child.board.children().any(others) {
             // The first child of its epoch: a leader of the last one makes way.
@@ -53,7 +59,7 @@ pub fn run(child: &'static Child) {
             leader.stop();
             child.nudge();
         }
-        if let Some(seat) = seat {
+        if let Some(seat) = child.seat.get() {
             seat.leave();
         }
     });
@@ -75,6 +81,9 @@ struct Keeper {
     rotated_ms: u64,
     opened_ms: u64,
     marks: Marks,
+    rescues: RescueLog,
+    /// Addresses at which nobody is any more, of which entry, and the generation they are of.
+    gone: (u32, Vec<(u32, Addr)>),
     /// Number of attempts at the last look.
     attempts: u64,
     /// Requests may be waiting for an answer.
@@ -100,6 +109,8 @@ impl Keeper {
             rotated_ms: 0,
             opened_ms: 0,
             marks: Marks::new(child.entries.len()),
+            rescues: RescueLog::new(child.entries.len()),
+            gone: (0, Vec::new()),
             attempts: 0,
             in_use: false,
             heartbeat_lost: false,
@@ -117,6 +128,8 @@ impl Keeper {
         self.watch_heartbeat(now);
         self.mark(busy);
         self.watch_silence(now);
+        self.end_dead(busy);
+        self.rescues.step(self.child, now, self.leader.is_some());
         let spreading = self.spread(now);
         self.sweep(now);
         if busy {
@@ -309,11 +322,40 @@ impl Keeper {
         if !began && !self.in_use {
             return;
         }
-        let (used, silent) = child.registry.silent(conn::is_silent);
+        child.tell_running();
+        let (used, silent) = child.registry.silent(tcp::is_silent);
         let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
         self.in_use = used || begun;
         for entry in silent.into_iter().chain(hanging) {
             child.kick(entry as usize, Kick::Silent);
+        }
+    }
+
+    /// Ends requests under way at peers that are gone.
+    fn end_dead(&mut self, busy: bool) {
+        if !self.in_use {
+            return;
+        }
+        let child = self.child;
+        if busy || self.gone.0 != self.generation {
+            let entries = child.entries.iter().zip(0u32..);
+            let gone = |(entry, at): (&Entry, u32)| {
+                let addrs = entry.gone_addrs().into_iter();
+                addrs.map(move |addr| (at, addr)).collect::<Vec<_>>()
+            };
+            self.gone = (self.generation, entries.flat_map(gone).collect());
+        }
+        let gone = &self.gone.1;
+        let is_dead = |conn: &Conn| {
+            let suspected = gone.contains(&(conn.entry, conn.peer));
+            let unlimited = child.rescues(conn.entry) && !conn.is_limited();
+            (suspected || unlimited)
+                && tcp::pulse(conn).is_some_and(|pulse| {
+                    (suspected && ended::is_dead(&pulse)) || (unlimited && ended::is_lost(&pulse))
+                })
+        };
+        for entry in child.registry.end(is_dead, tcp::shut_down) {
+            child.count_rescue(entry, RescueCount::Ended, 1);
         }
     }
 
@@ -354,7 +396,7 @@ impl Keeper {
         }
         let child = self.child;
         let wanted = |at: u32, addr: &_| child.entries[at as usize].wants(addr);
-        let swept = child.registry.sweep(wanted, conn::shut_down);
+        let swept = child.registry.sweep(wanted, tcp::shut_down);
         if swept.closed > 0 {
             log!(
                 Level::Debug,

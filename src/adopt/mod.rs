@@ -9,4 +9,5 @@ pub mod marks;
 pub mod plan;
 pub mod registry;
 pub mod request;
+pub mod rescue_log;
 pub mod tasks;

@@ -121,7 +121,7 @@ impl Life {
         })
     }
 
-    /// Gives slots to names, targets and members, and begins the epoch.
+    /// Gives slots to names, targets and workers, and begins the epoch.
     fn find_slots(&mut self, tasks: &mut Tasks, workers: &mut [Planned]) -> Result<(), String> {
         let (epoch, oldest) = (self.epoch + 1, self.oldest_child());
         let keys: Vec<&str> = tasks.names.iter().map(|t| t.name.as_str()).collect();
@@ -130,11 +130,10 @@ impl Life {
         let keys: Vec<&str> = tasks.targets.iter().map(|t| t.key.as_str()).collect();
         let targets = self.targets.plan(epoch, &keys, oldest);
         let targets = targets.map_err(|full| format!("too many addresses to probe: {full}"))?;
-        let members: Vec<usize> = (0..workers.len()).filter(|i| workers[*i].member).collect();
-        let texts: Vec<String> = members.iter().map(|i| workers[*i].identity()).collect();
+        let texts: Vec<String> = workers.iter().map(Planned::identity).collect();
         let keys: Vec<&str> = texts.iter().map(String::as_str).collect();
         let seats = self.workers.plan(epoch, &keys, oldest);
-        let seats = seats.map_err(|full| format!("too many live members: {full}"))?;
+        let seats = seats.map_err(|full| format!("too many live workers: {full}"))?;
         self.begin_epoch();
         self.board.apply(&names);
         self.board.apply_targets(&targets);
@@ -156,8 +155,8 @@ impl Life {
                 worker.settings.rules = tasks.targets[target].rules;
             }
         }
-        for (at, seat) in members.into_iter().zip(seats.slots) {
-            workers[at].seat = Some(seat);
+        for (worker, seat) in workers.iter_mut().zip(seats.slots) {
+            worker.seat = Some(seat);
         }
         Ok(())
     }

@@ -4,8 +4,9 @@
 //! idle to either is one compare-and-swap, so a connection that a request picks is never shut down
 //! under it, and one that was shut down is never used by a request.
 
+use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,6 +34,14 @@ pub struct Conn {
     pub peer: Addr,
     pub port: u16,
     pub fd: i32,
+    /// `peer` and `port` as text, for the environment.
+    pub text: CString,
+    /// Address of httpd's record of the connection, which lives as long.
+    pub record: usize,
+    /// The kernel's patience with unacknowledged data is limited.
+    limited: AtomicBool,
+    /// The keeper has ended the attempt on it: its peer is gone.
+    ended: AtomicBool,
     /// The attempt whose silence was told already.
     told: AtomicU64,
 }
@@ -43,13 +52,24 @@ pub struct Ended;
 
 impl Conn {
     /// A connection just opened by `attempt` (None: by something unknown).
-    pub fn new(entry: u32, peer: Addr, port: u16, fd: i32, attempt: Option<u64>) -> Self {
+    pub fn new(
+        entry: u32,
+        peer: Addr,
+        port: u16,
+        fd: i32,
+        attempt: Option<u64>,
+        record: usize,
+    ) -> Self {
         Self {
             state: AtomicU64::new(attempt.unwrap_or(UNKNOWN)),
             entry,
             peer,
             port,
             fd,
+            text: CString::new(peer.with_port(port)).unwrap_or_default(),
+            record,
+            limited: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             told: AtomicU64::new(IDLE),
         }
     }
@@ -103,6 +123,20 @@ impl Conn {
     /// An attempt uses it.
     pub fn is_used(&self) -> bool {
         self.user().is_some()
+    }
+
+    /// Whether data may stay unacknowledged on it for a limited time only.
+    pub fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
+    }
+
+    pub fn set_limited(&self, limited: bool) {
+        self.limited.store(limited, Ordering::Relaxed);
+    }
+
+    /// The keeper has ended it while it was in use.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     fn close_if_idle(&self) -> bool {
@@ -195,6 +229,26 @@ impl Registry {
         }
     }
 
+    /// Ends attempts whose peer `is_gone`: `shutdown` gets their connections, as does `sweep`'s. Returns their
+    /// entries, once for each.
+    pub fn end(&self, is_gone: impl Fn(&Conn) -> bool, shutdown: impl Fn(&Conn)) -> Vec<u32> {
+        let (mut ended, mut at) = (Vec::new(), 0);
+        loop {
+            let inner = self.0.lock();
+            for conn in inner.conns.iter().skip(at).take(BATCH) {
+                if conn.is_used() && !conn.is_ended() && is_gone(conn) {
+                    conn.ended.store(true, Ordering::Release);
+                    shutdown(conn);
+                    ended.push(conn.entry);
+                }
+            }
+            at += BATCH;
+            if at >= inner.conns.len() {
+                return ended;
+            }
+        }
+    }
+
     /// Shuts down idle connections whose address is not wanted any more. `shutdown` gets each of them
     /// while its descriptor cannot be closed by others.
     pub fn sweep(&self, wanted: impl Fn(u32, &Addr) -> bool, shutdown: impl Fn(&Conn)) -> Swept {
@@ -232,7 +286,7 @@ mod tests {
     }
 
     fn conn(last: u8, attempt: Option<u64>) -> Arc<Conn> {
-        Arc::new(Conn::new(0, addr(last), 80, -1, attempt))
+        Arc::new(Conn::new(0, addr(last), 80, -1, attempt, 0))
     }
 
     #[test]
@@ -315,6 +369,23 @@ mod tests {
         assert_eq!(registry.silent(|_| true), (false, vec![]));
         waiting.touch(Some(7)).unwrap();
         assert_eq!(registry.silent(asked), (true, vec![0]), "another attempt");
+    }
+
+    #[test]
+    fn attempts_at_a_peer_that_is_gone_are_ended_once() {
+        let registry = Registry::default();
+        let (gone, idle, well) = (conn(1, Some(5)), conn(1, Some(6)), conn(2, Some(7)));
+        for c in [&gone, &idle, &well] {
+            registry.add(c.clone());
+        }
+        idle.rest(6);
+        let end = || registry.end(|c| c.peer == addr(1), |c| assert_eq!(c.peer, addr(1)));
+        assert_eq!(end(), [0]);
+        assert!(gone.is_ended() && !idle.is_ended() && !well.is_ended());
+        assert!(end().is_empty(), "once");
+        // Whoever picks up the idle one now meets the dead peer as well.
+        idle.touch(Some(8)).unwrap();
+        assert_eq!(end(), [0]);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! The seats of the children: who is alive, and with which epoch.
+//! The seats of the children: who is alive, with which epoch, and how many requests it has under way.
 //!
-//! One word per seat, so pid and epoch are always of the same child.
+//! Pid and epoch are in one word, so they are always of the same child.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Board;
+use super::layout::LINE;
 use super::record::{pack, unpack};
 
 const FREE: u64 = 0;
+/// More requests than that no child has under way.
+const RUNNING_MOST: u64 = 65_536;
 
 /// A child's place on the board. A child that is killed leaves it taken; the
 /// parent clears it then.
@@ -29,8 +32,14 @@ impl Seat {
         unpack(self.word).0
     }
 
+    /// Tells how many requests are under way in this child.
+    pub fn running(&self, n: u64) {
+        self.board.set_running(self.index, n);
+    }
+
     /// Gives the seat back.
-    pub fn leave(self) {
+    pub fn leave(&self) {
+        self.running(0);
         self.board.empty_seat(self.index, self.word);
     }
 }
@@ -48,7 +57,10 @@ impl Board {
         // A seat with this pid was left by a child that was killed.
         self.take_seat(word, |old| unpack(old).0 == pid)
             .or_else(|| self.take_seat(word, |old| old == FREE))
-            .map(|index| Seat { board, index, word })
+            .map(|index| {
+                board.set_running(index, 0);
+                Seat { board, index, word }
+            })
     }
 
     /// The children that are alive as far as the board knows: seat, process id, epoch.
@@ -58,6 +70,16 @@ impl Board {
             let (pid, epoch) = unpack(seat.load(Ordering::Acquire));
             (pid != 0).then_some((index, pid, u64::from(epoch)))
         })
+    }
+
+    /// Requests under way in all children, as they told last. Each counts with 65,536 at most, whatever its
+    /// word says. A child that was killed counts until its seat is cleared.
+    pub fn running(&self) -> u64 {
+        let told = |(index, _, _): (usize, u32, u64)| {
+            let told = self.running_word(index)?.load(Ordering::Relaxed);
+            Some(told.min(RUNNING_MOST))
+        };
+        self.children().filter_map(told).sum()
     }
 
     /// Frees the seat of a process that no longer exists; nothing happens when
@@ -70,6 +92,17 @@ impl Board {
         if unpack(word).0 == pid {
             self.empty_seat(index, word);
         }
+    }
+
+    fn set_running(&self, index: usize, n: u64) {
+        if let Some(word) = self.running_word(index) {
+            word.store(n, Ordering::Relaxed);
+        }
+    }
+
+    fn running_word(&self, index: usize) -> Option<&'static AtomicU64> {
+        let at = (index < self.seats().len()).then(|| self.layout.running_at + index * LINE)?;
+        self.words.get(at)
     }
 
     fn take_seat(&self, word: u64, fits: impl Fn(u64) -> bool) -> Option<usize> {

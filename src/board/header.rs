@@ -1,13 +1,17 @@
-//! The words that are there once: generation, epoch, leader, counters.
+//! The words that are there once: generation, epoch, leader, budget of rescues, counters.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::Board;
 use super::layout::{
-    COUNTERS_AT, COUNTERS_MAX, EPOCH_AT, GENERATION_AT, LEADER_HEARTBEAT_AT, LEADER_PID_AT,
-    LEADER_SINCE_AT, TICKET_AT,
+    BUDGET_AT, COUNTERS_AT, COUNTERS_MAX, EPOCH_AT, GENERATION_AT, LEADER_HEARTBEAT_AT,
+    LEADER_PID_AT, LEADER_SINCE_AT, TICKET_AT,
 };
 use super::slot::RETRIES;
+use crate::logic::budget;
+
+/// Tries to count a rescue while other children count theirs.
+const BUDGET_TRIES: usize = 64;
 
 /// Who leads. Times are monotonic milliseconds, from shared memory: subtract
 /// them with saturation.
@@ -137,6 +141,23 @@ impl Board {
     pub fn clear_leader(&self, pid: u32) {
         let leader = &self.words[LEADER_PID_AT];
         let _ = leader.compare_exchange(pid.into(), 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Takes one rescue from the budget that all children share. `running` are the requests under way in
+    /// all of them ([`Board::running`]). False when the budget is spent, and when many others are at it.
+    pub fn spend_rescue(&self, now_s: u64, running: u64) -> bool {
+        let budget = &self.words[BUDGET_AT];
+        let mut word = budget.load(Ordering::Relaxed);
+        for _ in 0..BUDGET_TRIES {
+            let Some(next) = budget::allows(word, now_s, running) else {
+                return false;
+            };
+            match budget.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// Counts `n` events.

@@ -87,7 +87,12 @@ fn kinds_do_not_touch_each_other() {
     let board = board();
     let capacity = SMALL;
     let tag = Tag(5);
-    let _seats: Vec<_> = (1..=capacity.children).map(|n| board.join(n, 1)).collect();
+    let seats: Vec<_> = (1..=capacity.children)
+        .map(|n| board.join(n, 1).unwrap())
+        .collect();
+    for seat in &seats {
+        seat.running(10 << seat.index());
+    }
     for n in 0..capacity.names {
         board.assign(NameId(n), tag, &"n".repeat(300));
         let wanted = name_record(n, MAX_ADDRS);
@@ -107,6 +112,7 @@ fn kinds_do_not_touch_each_other() {
         board.keep_until(WorkerId(n), tag, u64::from(n) + 1);
     }
     assert_eq!(board.children().count(), capacity.children as usize);
+    assert_eq!(board.running(), 70);
     for n in 0..capacity.names {
         let read = board.read(NameId(n), tag).unwrap();
         assert_eq!(read.record, name_record(n, MAX_ADDRS));
@@ -222,7 +228,10 @@ fn layouts_of_all_sizes() {
     for children in 0..9 {
         let layout = Layout::new(Capacity { children, ..SMALL });
         let places = [layout.names.near(1), layout.targets.near(1)];
-        for at in places.into_iter().chain([layout.workers_at]) {
+        for at in places
+            .into_iter()
+            .chain([layout.workers_at, layout.running_at])
+        {
             assert!(at.is_multiple_of(WORKER_WORDS));
         }
     }

@@ -1,7 +1,7 @@
 //! Where everything lies on the board, counted in 64-bit words.
 //!
 //! ```text
-//! header | seats of the children | kick bits | worker slots
+//! header | seats of the children | requests under way in each | kick bits | worker slots
 //!        | near parts of the names | near parts of the targets
 //!        | far parts of the names  | far parts of the targets
 //! ```
@@ -19,7 +19,7 @@ use super::slot::COPY_HEAD;
 pub const MAGIC: u64 = u64::from_be_bytes(*b"LIVEBORD");
 /// Number of the layout; raised with every change to what this file, `record.rs`
 /// or `health.rs` says, so that old and new code never share a board.
-pub const LAYOUT: u64 = 2;
+pub const LAYOUT: u64 = 3;
 
 pub const MAGIC_AT: usize = 0;
 pub const LAYOUT_AT: usize = 1;
@@ -36,6 +36,8 @@ pub const TARGETS_USED_AT: usize = 18;
 pub const LEADER_PID_AT: usize = 24;
 pub const LEADER_SINCE_AT: usize = 25;
 pub const LEADER_HEARTBEAT_AT: usize = 26;
+/// The budget of rescues: see `logic::budget`.
+pub const BUDGET_AT: usize = 27;
 pub const COUNTERS_AT: usize = 32;
 /// Room for counters; more than there are today.
 pub const COUNTERS_MAX: usize = 32;
@@ -43,7 +45,7 @@ pub const COUNTERS_MAX: usize = 32;
 pub const SEATS_AT: usize = COUNTERS_AT + COUNTERS_MAX;
 
 /// Words of one cache line.
-const LINE: usize = 8;
+pub const LINE: usize = 8;
 
 // Inside the near part of a slot.
 pub const SLOT_VERSION: usize = 0;
@@ -58,6 +60,10 @@ pub const SLOT_COPIES: usize = SLOT_NAME + SLOT_NAME_WORDS;
 // Inside a worker's slot: one cache line.
 pub const WORKER_TAG: usize = 0;
 pub const WORKER_KEPT: usize = 1;
+/// Counts of rescues, and after them how much of each was told.
+pub const WORKER_RESCUES: usize = 2;
+pub const WORKER_TOLD: usize = WORKER_RESCUES + RESCUE_COUNTS;
+pub const RESCUE_COUNTS: usize = 3;
 pub const WORKER_WORDS: usize = LINE;
 
 /// Bits of one word of kicks.
@@ -137,6 +143,8 @@ pub struct Layout {
     pub names: Place,
     pub targets: Place,
     pub workers_at: usize,
+    /// Requests under way: one word for each seat, in a cache line of its own.
+    pub running_at: usize,
     /// First words of the two bitmaps of kicks.
     pub kicks_at: [usize; 2],
     /// Words of the whole board; saturates where an address space is too small.
@@ -162,6 +170,7 @@ impl Layout {
             at
         };
         take(children, 1);
+        let running_at = take(children, LINE);
         let kicks_at = [(); 2].map(|()| take(targets.div_ceil(KICK_BITS), 1));
         let workers_at = take(workers, WORKER_WORDS);
         let names_near = take(names, Shape::NAME.near);
@@ -187,6 +196,7 @@ impl Layout {
                 take(targets, Shape::TARGET.far()),
             ),
             workers_at,
+            running_at,
             kicks_at,
             total: end,
         }

@@ -8,7 +8,8 @@
 //!   targets ([`Board::write_target`]), then counts the generation up.
 //! - All children read ([`Board::read`], [`Board::read_target`]); a reader never
 //!   waits for a writer.
-//! - Any child asks the leader for a probe ([`Board::kick`]).
+//! - Any child asks the leader for a probe ([`Board::kick`]), and counts the requests
+//!   it rescues ([`Board::count_rescue`]) within a budget of all ([`Board::spend_rescue`]).
 //!
 //! Whatever the words say, reading them neither panics nor allocates more than
 //! one record: the parent runs as root and children are less trusted than it.
@@ -31,6 +32,8 @@ mod kind_tests;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]
+mod rescue_tests;
+#[cfg(test)]
 mod slot_tests;
 #[cfg(test)]
 mod target_tests;
@@ -43,6 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::logic::health::TargetRecord;
 pub use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
+pub use crate::logic::rescues::Rescues;
 pub use children::Seat;
 pub use header::{Counter, Leader};
 pub use ids::{NameId, SlotId, Tag, TargetId, WorkerId};
@@ -50,6 +54,7 @@ pub use kicks::Kick;
 pub use layout::Capacity;
 pub use ledger::{Full, Ledger, Plan};
 pub use slot::WriteError;
+pub use workers::RescueCount;
 
 use layout::{
     CHILDREN_AT, LAYOUT, LAYOUT_AT, Layout, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, TARGETS_AT,

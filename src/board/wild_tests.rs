@@ -85,7 +85,23 @@ fn wild_flags(board: &Board, salt: u64) {
     for id in [WorkerId(0), WorkerId(salt as u32)] {
         board.keep_until(id, Tag(salt & 0x1ff), salt);
         board.kept_until(id, Tag(salt & 0x1ff));
+        wild_rescues(board, id, salt);
     }
+}
+
+/// Wild counts of rescues, requests under way, and budget.
+fn wild_rescues(board: &Board, id: WorkerId, salt: u64) {
+    let tag = Tag(salt & 0x1ff);
+    board.count_rescue(id, tag, RescueCount::Failed, salt);
+    if let (Some(counted), Some(told)) = (board.rescues(id, tag), board.told(id, tag)) {
+        board.tell(id, tag, counted.since(&told));
+    }
+    let running = board.running();
+    assert!(running <= u64::from(SMALL.children) * 65_536);
+    let now = salt >> 32;
+    // Whatever the budget says, it is open again within seconds.
+    let open = (now..now + 5).any(|now| board.spend_rescue(now, running));
+    assert!(open);
 }
 
 /// Reads a slot of wild words, and again with a right checksum over wild contents.

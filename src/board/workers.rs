@@ -1,11 +1,25 @@
 //! The slots of the workers: what children tell each other of a worker that
-//! httpd's own record of it has no place for.
+//! httpd's own record of it has no place for. They keep their owner through reloads.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::ids::{Tag, WorkerId};
-use super::layout::{WORKER_KEPT, WORKER_TAG, WORKER_WORDS};
+use super::layout::{
+    RESCUE_COUNTS, WORKER_KEPT, WORKER_RESCUES, WORKER_TAG, WORKER_TOLD, WORKER_WORDS,
+};
 use super::{Board, Plan};
+use crate::logic::rescues::Rescues;
+
+/// What is counted of requests whose attempts failed: see [`Rescues`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum RescueCount {
+    Ended,
+    Retried,
+    Failed,
+}
+
+const _: () = assert!(WORKER_TOLD + RESCUE_COUNTS <= WORKER_WORDS);
 
 impl Board {
     /// Number of worker slots.
@@ -40,16 +54,8 @@ impl Board {
     /// it for the former owner of the slot: the reader bounds it by the longest
     /// time that the worker's own settings allow.
     pub fn kept_until(&self, id: WorkerId, tag: Tag) -> u64 {
-        let Some(words) = self.worker(id) else {
-            return 0;
-        };
-        let owned = |order| words[WORKER_TAG].load(order) == tag.0;
-        if !owned(Ordering::Acquire) {
-            return 0;
-        }
-        let until = words[WORKER_KEPT].load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        if owned(Ordering::Relaxed) { until } else { 0 }
+        self.owned(id, tag, |words| words[WORKER_KEPT].load(Ordering::Relaxed))
+            .unwrap_or(0)
     }
 
     /// Says until when an error is to be kept; an earlier time than the one known
@@ -62,6 +68,48 @@ impl Board {
         {
             words[WORKER_KEPT].fetch_max(until_ms, Ordering::AcqRel);
         }
+    }
+
+    /// Counts requests whose attempts failed at a worker; nothing when the slot is another's.
+    pub fn count_rescue(&self, id: WorkerId, tag: Tag, what: RescueCount, n: u64) {
+        if let Some(words) = self.worker(id)
+            && words[WORKER_TAG].load(Ordering::Acquire) == tag.0
+        {
+            words[WORKER_RESCUES + what as usize].fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted since the worker got its slot; `None` when the slot is another's.
+    pub fn rescues(&self, id: WorkerId, tag: Tag) -> Option<Rescues> {
+        self.owned(id, tag, |words| load(words, WORKER_RESCUES))
+    }
+
+    /// How much of it leaders have told in the log; `None` when the slot is another's.
+    pub fn told(&self, id: WorkerId, tag: Tag) -> Option<Rescues> {
+        self.owned(id, tag, |words| load(words, WORKER_TOLD))
+    }
+
+    /// Notes how much was told. Leader only; nothing when the slot is another's.
+    pub fn tell(&self, id: WorkerId, tag: Tag, told: Rescues) {
+        if let Some(words) = self.worker(id)
+            && words[WORKER_TAG].load(Ordering::Acquire) == tag.0
+        {
+            let counts = [told.ended, told.retried, told.failed];
+            for (word, count) in words[WORKER_TOLD..].iter().zip(counts) {
+                word.store(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Reads from the slot of this owner; `None` when it is, or has just become, another's.
+    fn owned<R>(&self, id: WorkerId, tag: Tag, read: impl FnOnce(&[AtomicU64]) -> R) -> Option<R> {
+        let words = self.worker(id)?;
+        if words[WORKER_TAG].load(Ordering::Acquire) != tag.0 {
+            return None;
+        }
+        let found = read(words);
+        fence(Ordering::Acquire);
+        (words[WORKER_TAG].load(Ordering::Relaxed) == tag.0).then_some(found)
     }
 
     fn give_worker(&self, id: WorkerId, tag: u64) {
@@ -80,5 +128,15 @@ impl Board {
         let place = |id: WorkerId| self.layout.workers_at + id.0 as usize * WORKER_WORDS;
         let at = (id.0 < self.worker_capacity()).then(|| place(id))?;
         self.words.get(at..at + WORKER_WORDS)
+    }
+}
+
+fn load(words: &[AtomicU64], at: usize) -> Rescues {
+    let [ended, retried, failed] =
+        std::array::from_fn::<_, RESCUE_COUNTS, _>(|i| words[at + i].load(Ordering::Relaxed));
+    Rescues {
+        ended,
+        retried,
+        failed,
     }
 }

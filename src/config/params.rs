@@ -66,6 +66,7 @@ pub struct Params {
     pub fall: Option<u32>,
     pub rise: Option<u32>,
     pub last_resort: Option<bool>,
+    pub rescue: Option<bool>,
 }
 
 /// What is in force for one live worker.
@@ -82,18 +83,14 @@ pub struct Settings {
     pub rules: Rules,
     /// The last usable member stays in on time-outs.
     pub last_resort: bool,
+    /// Requests under way on a backend that dies are rescued.
+    pub rescue: bool,
     /// The probe parameters written on the worker's own lines, for messages.
     pub probe_given: Option<&'static str>,
 }
 
 /// Parameters of the interface that this version does not have.
-const NOT_YET: [&str; 5] = [
-    "livetemplate",
-    "liveuri",
-    "liveexpect",
-    "livehost",
-    "liverescue",
-];
+const NOT_YET: [&str; 4] = ["livetemplate", "liveuri", "liveexpect", "livehost"];
 
 /// Reads an httpd time (`500ms`, `2s`, `1min`, a bare number is seconds) into microseconds.
 pub type ReadTime<'a> = &'a dyn Fn(&str) -> Option<i64>;
@@ -119,6 +116,7 @@ impl Params {
             "livefall" => count(value).map(|v| self.fall = Some(v)),
             "liverise" => count(value).map(|v| self.rise = Some(v)),
             "livelastresort" => on_off(value).map(|v| self.last_resort = Some(v)),
+            "liverescue" => rescue(value).map(|v| self.rescue = Some(v)),
             other if NOT_YET.contains(&other) => {
                 Err("is not supported yet by this version of mod_proxy_live: remove it".into())
             }
@@ -145,6 +143,7 @@ impl Params {
                 rise: self.rise.unwrap_or(2),
             },
             last_resort: self.last_resort.unwrap_or(true),
+            rescue: self.rescue.unwrap_or(true),
             probe_given: self.probe_given(),
         }
     }
@@ -225,6 +224,14 @@ fn on_off(value: &str) -> Result<bool, String> {
         "off" => Ok(false),
         _ => Err(format!("must be on or off; read '{value}'")),
     }
+}
+
+/// `eager` needs probes that look at answers.
+fn rescue(value: &str) -> Result<bool, String> {
+    if value.eq_ignore_ascii_case("eager") {
+        return Err("eager is not supported yet by this version: write on or off".into());
+    }
+    on_off(value)
 }
 
 fn families(value: &str) -> Result<Families, String> {

@@ -1,18 +1,17 @@
 //! Connections to backends: how they get into the registry, are marked as used, and leave it.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr;
 use std::sync::Arc;
 
 use super::guard::guard;
-use super::sys;
+use super::request::Request;
+use super::{sys, tcp};
 use crate::adopt::child;
 use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request;
 use crate::board::Kick;
-use crate::logic::addr::Addr;
+use crate::logic::retry::{Cause, Failure};
 
 const OK: c_int = sys::OK as c_int;
 const FILTER: &CStr = c"PROXY_LIVE_IN";
@@ -46,17 +45,52 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
         // SAFETY: `csd` is the apr socket of this connection.
         let status = unsafe { sys::apr_os_sock_get(&mut fd, csd.cast()) };
         let peer = (status == sys::APR_SUCCESS as i32)
-            .then(|| peer_of(fd))
+            .then(|| tcp::peer_of(fd))
             .flatten();
         if let Some((addr, port)) = peer {
-            let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt)));
+            let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt), c as usize));
+            if child.rescues(entry) {
+                let limited = current().is_some_and(|r| !(r.has_body() || r.upgrades()));
+                tcp::watch_peer(fd, limited);
+                conn.set_limited(limited);
+            }
             let _ = request::touch(&conn, true);
+            say_addr(&conn);
             child.registry.add(conn.clone());
             // SAFETY: `c` is live and used by this thread only.
             unsafe { attach(c, conn) };
         }
         OK
     })
+}
+
+/// The request of the attempt under way in this thread, if it is at one of our workers.
+fn current() -> Option<Request<'static>> {
+    let key = request::current_request()?;
+    // SAFETY: the wrapper noted this request before it called the handler we are in, and takes it off when
+    // the handler returns; requests are used by one thread at a time. No caller keeps the view.
+    Some(unsafe { Request::new(key as *mut sys::request_rec) })
+}
+
+/// Tells the request whom it has reached.
+fn say_addr(conn: &Conn) {
+    if let Some(r) = current() {
+        r.env_addr(&conn.text);
+    }
+}
+
+/// Brings the kernel's patience in line with what the attempt that has just begun sends.
+fn fit_limit(conn: &Conn) {
+    let Some(r) = current() else { return };
+    if conn.is_limited() && !r.may_have_body() {
+        return;
+    }
+    let rescued = child::current().is_some_and(|child| child.rescues(conn.entry));
+    let limited = rescued && !(r.has_body() || r.upgrades());
+    if limited != conn.is_limited() {
+        tcp::limit(conn.fd, limited);
+        conn.set_limited(limited);
+    }
 }
 
 /// # Safety
@@ -87,9 +121,21 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
         // SAFETY: `data` came from Arc::into_raw in `attach`, given back once.
         let conn = unsafe { Arc::from_raw(data.cast::<Conn>().cast_const()) };
         child.registry.remove(&conn);
+        if !conn.is_used() {
+            return;
+        }
+        let c = conn.record as *const sys::conn_rec;
+        // SAFETY: the record lives in the pool that is being cleaned, whose memory is freed after all cleanups.
+        let (aborted, tls) = unsafe { ((*c).aborted != 0, sys::live_tls_failed(c) != 0) };
+        if aborted || tls {
+            // It was not possible to send the request (or what was left of it).
+            let cause = if tls { Cause::Tls } else { Cause::Reset };
+            // SAFETY: as above.
+            unsafe { note(&conn, c, cause) };
+        }
         // Closed in the middle of an attempt that has had no answer: it was reset, closed by its peer, or
         // given up by httpd.
-        if conn.is_used() && Ages::of(&conn).is_some_and(|ages| ages.waits()) {
+        if tcp::waits(&conn) {
             child.kick(conn.entry as usize, Kick::Failed);
         }
     });
@@ -104,17 +150,95 @@ unsafe extern "C" fn input_filter(
     block: sys::apr_read_type_e,
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
-    // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
-    let (conn, next) = unsafe { ((*f).ctx.cast::<Conn>().cast_const(), (*f).next) };
-    // SAFETY: as above; the reference ends before `begin_use`.
-    let known = unsafe { (*conn).is_used_by(request::number()) };
-    // Runs for each line of an answer: the ordinary case is two loads.
-    // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
-    if !known && unsafe { begin_use(conn) }.is_err() {
-        return sys::APR_EOF as sys::apr_status_t;
+    // Lines of an answer come by the dozen, and never first.
+    if mode != sys::ap_input_mode_t_AP_MODE_GETLINE {
+        // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
+        let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
+        // SAFETY: as above; the reference ends before `begin_use`.
+        let known = unsafe { (*conn).is_used_by(request::number()) };
+        // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
+        if !known && unsafe { begin_use(conn) }.is_err() {
+            return sys::APR_EOF as sys::apr_status_t;
+        }
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    unsafe { sys::ap_get_brigade(next, bb, mode, block, readbytes) }
+    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
+    if status == sys::APR_SUCCESS as sys::apr_status_t {
+        return status;
+    }
+    // SAFETY: httpd's own filter, in its own call.
+    unsafe { failed_read(f, mode, block, status) }
+}
+
+/// A read that brought nothing. Returns what mod_proxy shall see: an answer that ends before it has begun
+/// looks like a time-out, because mod_proxy_http drops the client's connection otherwise.
+///
+/// # Safety
+/// `f` is the filter of `attach` during its call.
+#[cold]
+unsafe fn failed_read(
+    f: *mut sys::ap_filter_t,
+    mode: sys::ap_input_mode_t,
+    block: sys::apr_read_type_e,
+    status: sys::apr_status_t,
+) -> sys::apr_status_t {
+    let line = mode == sys::ap_input_mode_t_AP_MODE_GETLINE;
+    let body = mode == sys::ap_input_mode_t_AP_MODE_READBYTES;
+    let waits = block == sys::apr_read_type_e_APR_BLOCK_READ;
+    guard("a failed read", status, || {
+        // SAFETY: by the caller's promise; the context is that of `attach`, held by the connection's pool.
+        let (conn, c) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).c) };
+        let cause = cause_of(status);
+        // A look before the use is no part of the attempt. Time-outs in the midst may be those of a loop
+        // (mod_proxy_http2); an end there may be the regular one, then the attempt succeeds.
+        let ends = line || (body && cause != Some(Cause::TimedOut));
+        let (Some(cause), true) = (cause, ends) else {
+            return status;
+        };
+        // SAFETY: as above.
+        unsafe { note(conn, c, cause) };
+        let hide = line && waits && cause != Cause::TimedOut && child_rescues(conn);
+        if hide && current().is_some_and(|r| !r.is_answered()) {
+            sys::APR_TIMEUP as sys::apr_status_t
+        } else {
+            status
+        }
+    })
+}
+
+fn child_rescues(conn: &Conn) -> bool {
+    child::current().is_some_and(|child| child.rescues(conn.entry))
+}
+
+/// Notes how the attempt under way in this thread has failed on this connection.
+///
+/// # Safety
+/// `c` is the connection's record, which lives.
+unsafe fn note(conn: &Conn, c: *const sys::conn_rec, cause: Cause) {
+    // SAFETY: by the caller's promise.
+    let reused = unsafe { (*c).keepalives > 0 };
+    let begun = current().is_some_and(|r| r.has_status());
+    let cause = if conn.is_ended() { Cause::Dead } else { cause };
+    request::note_failure(Failure {
+        cause,
+        reused,
+        begun,
+    });
+}
+
+/// What the status of a read says about the peer; None: nothing.
+fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
+    const EOF: sys::apr_status_t = sys::APR_EOF as sys::apr_status_t;
+    const TIMEUP: sys::apr_status_t = sys::APR_TIMEUP as sys::apr_status_t;
+    match status {
+        EOF => Some(Cause::Closed),
+        TIMEUP => Some(Cause::TimedOut),
+        libc::EAGAIN | libc::EINTR => None,
+        libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN => {
+            Some(Cause::Dead)
+        }
+        _ => Some(Cause::Reset),
+    }
 }
 
 /// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
@@ -130,111 +254,9 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
             Arc::increment_strong_count(conn);
             Arc::from_raw(conn)
         };
-        request::touch(&conn, false)
+        request::touch(&conn, false)?;
+        say_addr(&conn);
+        fit_limit(&conn);
+        Ok(())
     })
-}
-
-/// How long a request without the first byte of an answer counts as ordinary, in milliseconds.
-const SILENT_MS: u32 = 250;
-
-/// Whether a request went out on this connection a while ago and nothing has come back.
-///
-/// The caller holds the registry's lock, so the descriptor is still this connection's.
-pub fn is_silent(conn: &Conn) -> bool {
-    Ages::of(conn).is_some_and(|ages| {
-        // Each repetition of unacknowledged data is "sent" again: after the first one enough is known.
-        // A clock tick cannot tell what was sent and received within it: one look too many.
-        ages.received_ms >= ages.sent_ms && (ages.repeats || ages.sent_ms >= SILENT_MS)
-    })
-}
-
-/// What the kernel knows of the data on a connection.
-struct Ages {
-    /// Milliseconds since the last data were sent and received (for a new connection: since it began).
-    sent_ms: u32,
-    received_ms: u32,
-    /// Sent data are being repeated, because nobody acknowledges them.
-    repeats: bool,
-    /// Nothing was ever received.
-    never_heard: bool,
-}
-
-impl Ages {
-    /// Reads `struct tcp_info` of linux/tcp.h, whose later fields libc does not know.
-    fn of(conn: &Conn) -> Option<Self> {
-        const RETRANSMITS: usize = 2;
-        const LAST_DATA_SENT: usize = 44;
-        const LAST_DATA_RECV: usize = 52;
-        const BYTES_RECEIVED: usize = 128;
-        const LEN: usize = BYTES_RECEIVED + 8;
-        let mut info = [0u8; LEN];
-        let mut len = LEN as libc::socklen_t;
-        // SAFETY: `info` has room for `len` bytes.
-        let status = unsafe {
-            libc::getsockopt(
-                conn.fd,
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                info.as_mut_ptr().cast(),
-                &mut len,
-            )
-        };
-        if status != 0 || len as usize != LEN {
-            return None;
-        }
-        let age = |at: usize| info[at..].first_chunk().map(|b| u32::from_ne_bytes(*b));
-        Some(Self {
-            sent_ms: age(LAST_DATA_SENT)?,
-            received_ms: age(LAST_DATA_RECV)?,
-            repeats: info[RETRANSMITS] > 0,
-            never_heard: info[BYTES_RECEIVED..].iter().all(|b| *b == 0),
-        })
-    }
-
-    /// Nothing has come since the last data were sent.
-    fn waits(&self) -> bool {
-        self.never_heard || self.received_ms > self.sent_ms
-    }
-}
-
-/// Shuts an idle connection down; its owner finds it ended at its next use.
-///
-/// The caller holds the registry's lock, so the descriptor is still this connection's; the peer is
-/// compared all the same, because a wrong shutdown would hit a stranger.
-pub fn shut_down(conn: &Conn) {
-    if peer_of(conn.fd) == Some((conn.peer, conn.port)) {
-        // SAFETY: a system call on a descriptor that is open, as just seen.
-        unsafe { libc::shutdown(conn.fd, libc::SHUT_RDWR) };
-    }
-}
-
-/// Address and port of a socket's peer; None if it is no connected IP socket.
-fn peer_of(fd: i32) -> Option<(Addr, u16)> {
-    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
-    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: `storage` has room for `len` bytes.
-    let status = unsafe { libc::getpeername(fd, storage.as_mut_ptr().cast(), &mut len) };
-    if status != 0 {
-        return None;
-    }
-    // SAFETY: zeroed before, and (partly) filled by the kernel: any bytes are valid.
-    let storage = unsafe { storage.assume_init() };
-    match i32::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says which type it is; sockaddr_storage is large and aligned enough.
-            let sin = unsafe { &*(&raw const storage).cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(u32::from_be(sin.sin_addr.s_addr));
-            Some((Addr::v4(ip), u16::from_be(sin.sin_port)))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let sin6 = unsafe { &*(&raw const storage).cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr);
-            Some((
-                Addr::v6(ip, sin6.sin6_scope_id),
-                u16::from_be(sin6.sin6_port),
-            ))
-        }
-        _ => None,
-    }
 }

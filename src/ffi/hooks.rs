@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::guard::guard;
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
+use super::request::Request;
 use super::{address, conn, module, params, sys};
 use crate::adopt::request::{self, Enter};
 use crate::adopt::{child, gather, plan};
 use crate::config;
 use crate::log as log_line;
+use crate::rescue::{self, After, Outcome};
 
 const OK: c_int = sys::OK as c_int;
 const DECLINED: c_int = sys::DECLINED as c_int;
@@ -65,6 +67,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
             sys::live_hook_post_request(Some(post_request));
+            sys::live_hook_request_status(Some(request_status));
         }
         PROXY_BEFORE.store(loaded, Ordering::Release);
     }
@@ -204,28 +207,55 @@ unsafe extern "C" fn scheme_handler(
     let Some(child) = child::current() else {
         return DECLINED;
     };
-    let entered = guard("the request's begin", Enter::Pass, || {
-        request::enter(child, r as usize, Worker::new(worker), !proxyhost.is_null())
-    });
-    if entered == Enter::Pass {
-        return DECLINED;
-    }
-    // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
-    let status =
-        unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
-    guard("the request's end", (), || {
-        // SAFETY: the request under way, used by this thread only.
-        if FAILED_ATTEMPT.contains(&status) && unsafe { sys::live_is_backends_answer(r) } == 0 {
-            child.kick_worker(Worker::new(worker));
+    // SAFETY: mod_proxy's request, which lives during the hook and is this thread's.
+    let (request, worker_view) = unsafe { (Request::new(r), Worker::new(worker)) };
+    let mut turn = true;
+    loop {
+        let entered = guard("the request's begin", Enter::Pass, || {
+            let entered = request::enter(child, request, worker_view, !proxyhost.is_null());
+            if entered != Enter::Inner {
+                rescue::take_back(child, request);
+            }
+            entered
+        });
+        if entered != Enter::Run {
+            return DECLINED;
         }
-        request::leave(child, r as usize, status == sys::SUSPENDED)
-    });
-    status
+        // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
+        let status =
+            unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
+        let after = guard("the request's end", After::Over(status), || {
+            let Some(over) = request::leave(child, request, status == sys::SUSPENDED) else {
+                return After::Over(status);
+            };
+            if status == OK {
+                return After::Over(status);
+            }
+            let outcome = Outcome {
+                status,
+                // SAFETY: the request under way, used by this thread only.
+                backends_answer: unsafe { sys::live_is_backends_answer(r) } != 0,
+                turn,
+            };
+            rescue::after(child, request, worker_view, &over, &outcome)
+        });
+        match after {
+            After::Over(status) => return status,
+            After::Again => turn = false,
+        }
+    }
 }
 
-/// What scheme handlers return when the backend could not be reached or did not answer.
-const FAILED_ATTEMPT: std::ops::RangeInclusive<c_int> =
-    sys::HTTP_BAD_GATEWAY as c_int..=sys::HTTP_GATEWAY_TIME_OUT as c_int;
+/// The last step of a request in mod_proxy's hands, also when no member was left for it.
+unsafe extern "C" fn request_status(_status: *mut c_int, r: *mut sys::request_rec) -> c_int {
+    if let Some(child) = child::current() {
+        guard("the request's status", (), || {
+            // SAFETY: mod_proxy's request, which lives during the hook and is this thread's.
+            rescue::take_back(child, unsafe { Request::new(r) });
+        });
+    }
+    DECLINED
+}
 
 /// `failonstatus` and `failontimeout`: mod_proxy_balancer, whose turn is next, puts the member into error
 /// for its `retry`, and that must last.

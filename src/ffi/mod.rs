@@ -15,8 +15,10 @@ pub mod log;
 pub mod module;
 pub mod params;
 pub mod proxy;
+pub mod request;
 pub mod shm;
 pub mod status;
+pub mod tcp;
 pub mod thread;
 
 /// Generated from httpd's headers by build.rs.

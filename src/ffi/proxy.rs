@@ -97,6 +97,7 @@ impl Server {
                 name,
                 members,
                 recovers,
+                handle: BalancerHandle(balancer),
             });
         }
     }
@@ -125,6 +126,32 @@ pub struct Balancer {
     pub members: Vec<Worker>,
     /// `forcerecovery`: when all members are in error, mod_proxy_balancer tries them all again.
     pub recovers: bool,
+    /// mod_proxy's own.
+    pub handle: BalancerHandle,
+}
+
+/// A balancer of mod_proxy, for what the administrator may change at run time.
+#[derive(Clone, Copy, Debug)]
+pub struct BalancerHandle(*mut sys::proxy_balancer);
+
+// SAFETY: from post_config on a proxy_balancer stays where it is until its configuration is replaced; what
+// is read of it are single words.
+unsafe impl Send for BalancerHandle {}
+// SAFETY: as above.
+unsafe impl Sync for BalancerHandle {}
+
+impl BalancerHandle {
+    /// How often mod_proxy tries another member (`maxattempts`).
+    pub fn max_attempts(self) -> i32 {
+        // SAFETY: the balancer lives (see above), and its shared part is set since its definition.
+        unsafe { sys::live_balancer_max_attempts(self.0) }
+    }
+
+    /// Whether a response time-out puts a member into error (`failontimeout`).
+    pub fn fails_on_timeout(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_balancer_fails_on_timeout(self.0) != 0 }
+    }
 }
 
 /// Pointers to the elements of an apr array that holds values of type T.

@@ -62,5 +62,42 @@ apr_interval_time_t live_worker_retry(const proxy_worker_shared *s);
 int live_worker_address_reusable(const proxy_worker_shared *s);
 int live_worker_disables_reuse(const proxy_worker_shared *s);
 int live_worker_host_matchable(const proxy_worker_shared *s);
+int live_balancer_max_attempts(const proxy_balancer *b);
+int live_balancer_fails_on_timeout(const proxy_balancer *b);
+void live_hook_request_status(int (*f)(int *status, request_rec *r));
+
+/* What is known of a request whose first attempt did not succeed; in the request's own pool. */
+typedef struct live_request {
+    int runs;               /* attempts so far that did not succeed */
+    int turns;              /* of them those that mod_proxy's own loop began */
+    int rescued;            /* one rescue was made */
+    proxy_worker *provoked; /* a member that mod_proxy puts into error only because of our 503 */
+} live_request;
+
+live_request *live_request_of(const request_rec *r);
+live_request *live_request_make(request_rec *r);
+
+/* What an attempt changes in its request and a further attempt needs back. */
+typedef struct live_saved {
+    int status;
+    const char *status_line;
+    apr_table_t *headers_out;
+} live_saved;
+
+void live_request_save(const request_rec *r, live_saved *saved);
+void live_request_reset(request_rec *r, const live_saved *saved);
+void live_request_forget_timeout(request_rec *r);
+int live_request_has_body(const request_rec *r);
+int live_request_body_is_unsent(const request_rec *r);
+int live_request_is_answered(const request_rec *r);
+int live_request_may_have_body(const request_rec *r);
+int live_request_upgrades(const request_rec *r);
+int live_request_has_status(const request_rec *r);
+int live_tls_failed(const conn_rec *c);
+/* Environment variables; `addr` is copied, the others are constants. */
+void live_env_begin(request_rec *r);
+void live_env_addr(request_rec *r, const char *addr);
+void live_env_attempts(request_rec *r, int attempts);
+void live_env_rescue(request_rec *r, const char *reason);
 
 #endif

@@ -40,6 +40,16 @@ impl Worker {
         self.status() & CLOSED == 0
     }
 
+    /// Whether mod_proxy's loop takes it now, as far as its status goes.
+    pub fn is_usable(&self) -> bool {
+        self.is_open() && !self.is_failed() && !self.is_in_error()
+    }
+
+    /// `status=+I`: mod_proxy never puts it into error.
+    pub fn ignores_errors(&self) -> bool {
+        self.status() & sys::PROXY_WORKER_IGNORE_ERRORS != 0
+    }
+
     /// Sets or clears HC_FAIL; true when that changed something. Other bits are left alone.
     pub fn set_failed(&self, failed: bool) -> bool {
         if self.is_failed() == failed {

@@ -32,6 +32,14 @@ impl Addr {
             IpAddr::V6(_) => Family::V6,
         }
     }
+
+    /// Address and port as text, as in a URL: `192.0.2.1:80`, `[2001:db8::1]:80`.
+    pub fn with_port(&self, port: u16) -> String {
+        match self.ip {
+            IpAddr::V4(_) => format!("{self}:{port}"),
+            IpAddr::V6(_) => format!("[{self}]:{port}"),
+        }
+    }
 }
 
 impl fmt::Display for Addr {

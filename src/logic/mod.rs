@@ -2,12 +2,16 @@
 
 pub mod addr;
 pub mod answer;
+pub mod budget;
+pub mod ended;
 pub mod health;
 pub mod hosts;
 pub mod name;
 pub mod pace;
 pub mod record;
+pub mod rescues;
 pub mod resolvconf;
+pub mod retry;
 pub mod schedule;
 pub mod search;
 pub mod spread;

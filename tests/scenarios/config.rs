@@ -10,7 +10,6 @@ const LATER: &[&str] = &[
     "liveuri=/",
     "liveexpect=200",
     "livehost=a",
-    "liverescue=on",
     "liveprobe=tls",
     "liveprobe=http",
 ];

@@ -1,0 +1,84 @@
+//! What became of requests whose attempts failed: one line for each event at a worker, with the counts of
+//! all children, written by the leading one.
+
+use super::child::Child;
+use super::entry::Entry;
+use crate::board::{Board, Rescues};
+use crate::ffi::log::Level;
+use crate::log;
+use crate::logic::rescues::Teller;
+
+/// Between looks at the counts.
+const LOOK_MS: u64 = 400;
+
+/// The events of all live workers, as the leading child's keeper follows them.
+#[derive(Debug)]
+pub struct RescueLog {
+    tellers: Vec<Teller>,
+    looked_ms: u64,
+    /// It led at the last look.
+    led: bool,
+}
+
+impl RescueLog {
+    /// For a child with so many entries.
+    pub fn new(entries: usize) -> Self {
+        Self {
+            tellers: vec![Teller::default(); entries],
+            looked_ms: 0,
+            led: false,
+        }
+    }
+
+    /// Tells of the events that are over. What no leader has told stays on the board for the next one.
+    pub fn step(&mut self, child: &Child, now_ms: u64, leads: bool) {
+        if !leads {
+            if std::mem::take(&mut self.led) {
+                self.tellers.fill(Teller::default());
+            }
+            return;
+        }
+        if self.led && now_ms < self.looked_ms.saturating_add(LOOK_MS) {
+            return;
+        }
+        (self.led, self.looked_ms) = (true, now_ms);
+        for (entry, teller) in child.entries.iter().zip(&mut self.tellers) {
+            look(child.board, entry, teller, now_ms);
+        }
+    }
+}
+
+fn look(board: Board, entry: &Entry, teller: &mut Teller, now_ms: u64) {
+    let Some((id, tag)) = entry.planned.seat else {
+        return;
+    };
+    let (Some(counted), Some(told)) = (board.rescues(id, tag), board.told(id, tag)) else {
+        return;
+    };
+    let news = counted.since(&told);
+    if teller.step(now_ms, &news) {
+        // First, so that a line which fails is not repeated for ever.
+        board.tell(id, tag, counted);
+        tell(board, entry, &news);
+    }
+}
+
+/// Quiet when nobody can have noticed.
+fn tell(board: Board, entry: &Entry, news: &Rescues) {
+    let level = if news.is_serious() {
+        Level::Notice
+    } else {
+        Level::Info
+    };
+    // Probes that only repeat what was known have woken nobody.
+    entry.reread_health(board);
+    log!(
+        level,
+        "worker {}: {} requests ended, {} retried, {} failed ({})",
+        entry.planned.label,
+        news.ended,
+        news.retried,
+        news.failed,
+        entry.describe()
+    );
+}

@@ -1,0 +1,184 @@
+//! A view of the request that is being proxied.
+
+use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
+
+use super::proxy::Worker;
+use super::sys;
+use crate::logic::retry;
+
+/// httpd's request during one of its hooks: only the hook's own thread has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'hook> {
+    raw: *mut sys::request_rec,
+    hook: PhantomData<&'hook ()>,
+}
+
+/// What an attempt changes in its request and a further attempt needs back.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved(sys::live_saved);
+
+impl Request<'_> {
+    /// # Safety
+    /// `raw` is a request that lives, and is used by no other thread, for as long as the view is used.
+    pub(super) const unsafe fn new(raw: *mut sys::request_rec) -> Self {
+        Self {
+            raw,
+            hook: PhantomData,
+        }
+    }
+
+    /// Tells requests apart.
+    pub fn key(self) -> usize {
+        self.raw as usize
+    }
+
+    /// Whether RFC 9110 section 9.2.2 calls its method idempotent.
+    pub fn is_idempotent(self) -> bool {
+        // SAFETY: the request lives (see `new`); its method is a C string.
+        let method = unsafe { CStr::from_ptr((*self.raw).method) };
+        method.to_str().is_ok_and(retry::is_idempotent)
+    }
+
+    /// Whether it has a body, or may have one.
+    pub fn has_body(self) -> bool {
+        // SAFETY: the request lives and is this thread's (see `new`).
+        unsafe { sys::live_request_has_body(self.raw) != 0 }
+    }
+
+    /// Whether it has a body that nothing was sent of, after a backend has left an `Expect: 100-continue`
+    /// without an answer.
+    pub fn body_is_unsent(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_body_is_unsent(self.raw) != 0 }
+    }
+
+    /// Whether a look at its body is worth the time: false for all but some GETs without one.
+    pub fn may_have_body(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_may_have_body(self.raw) != 0 }
+    }
+
+    /// Whether it asks for another protocol (a WebSocket).
+    pub fn upgrades(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_upgrades(self.raw) != 0 }
+    }
+
+    /// Whether something of the final response has gone to the client.
+    pub fn is_answered(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_is_answered(self.raw) != 0 }
+    }
+
+    /// Whether this attempt has brought a status line.
+    pub fn has_status(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_has_status(self.raw) != 0 }
+    }
+
+    /// What [`Request::reset`] needs, before an attempt.
+    pub fn save(self) -> Saved {
+        let mut saved = sys::live_saved::default();
+        // SAFETY: as above; `saved` is written to.
+        unsafe { sys::live_request_save(self.raw, &mut saved) };
+        Saved(saved)
+    }
+
+    /// Makes the request as it was before the attempt, as far as httpd allows: not after an answer has begun.
+    pub fn reset(self, saved: &Saved) {
+        // SAFETY: as above; what is put back came from the same request.
+        unsafe { sys::live_request_reset(self.raw, &saved.0) };
+    }
+
+    /// The attempt did not end by a time-out, although mod_proxy_http believes so.
+    pub fn forget_timeout(self) {
+        // SAFETY: as above.
+        unsafe { sys::live_request_forget_timeout(self.raw) };
+    }
+
+    /// What is remembered of the attempts of this request that failed; None before the first.
+    pub fn history<'a>(self) -> Option<&'a mut History>
+    where
+        Self: 'a,
+    {
+        // SAFETY: as above; what it points to lives in the request's pool, and is used by this thread only,
+        // one reference at a time (each ends within one call of the rescue).
+        unsafe { sys::live_request_of(self.raw).cast::<History>().as_mut() }
+    }
+
+    /// The same, made if there is none.
+    pub fn make_history<'a>(self) -> &'a mut History
+    where
+        Self: 'a,
+    {
+        // SAFETY: as in `history`; the pool's memory is never NULL (httpd aborts without memory).
+        unsafe { &mut *sys::live_request_make(self.raw).cast::<History>() }
+    }
+
+    /// Environment of the first attempt.
+    pub fn env_begin(self) {
+        // SAFETY: the request lives and is this thread's (see `new`).
+        unsafe { sys::live_env_begin(self.raw) }
+    }
+
+    /// Sets `LIVE_ATTEMPTS`.
+    pub fn env_attempts(self, attempts: i32) {
+        // SAFETY: as above.
+        unsafe { sys::live_env_attempts(self.raw, attempts) }
+    }
+
+    /// Sets `LIVE_ADDR`.
+    pub fn env_addr(self, addr: &CString) {
+        // SAFETY: as above; the text is copied.
+        unsafe { sys::live_env_addr(self.raw, addr.as_ptr()) }
+    }
+
+    /// Sets `LIVE_RESCUE`.
+    pub fn env_rescue(self, reason: &'static CStr) {
+        // SAFETY: as above; a constant lives longer than the request.
+        unsafe { sys::live_env_rescue(self.raw, reason.as_ptr()) }
+    }
+}
+
+/// What is remembered of a request between its attempts.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct History(sys::live_request);
+
+impl History {
+    /// Attempts that have not succeeded.
+    pub fn runs(&self) -> i32 {
+        self.0.runs
+    }
+
+    /// Those of them that mod_proxy's loop began.
+    pub fn turns(&self) -> i32 {
+        self.0.turns
+    }
+
+    /// One more attempt has failed; `turn`: mod_proxy's loop began it.
+    pub fn add_run(&mut self, turn: bool) {
+        self.0.runs = self.0.runs.saturating_add(1);
+        self.0.turns = self.0.turns.saturating_add(turn.into());
+    }
+
+    pub fn is_rescued(&self) -> bool {
+        self.0.rescued != 0
+    }
+
+    pub fn set_rescued(&mut self) {
+        self.0.rescued = 1;
+    }
+
+    /// mod_proxy is about to put this member into error for nothing.
+    pub fn set_provoked(&mut self, worker: Worker) {
+        self.0.provoked = worker.raw();
+    }
+
+    /// The member to take out of error again, once.
+    pub fn take_provoked(&mut self) -> Option<Worker> {
+        let worker = std::mem::replace(&mut self.0.provoked, std::ptr::null_mut());
+        (!worker.is_null()).then(|| Worker::new(worker))
+    }
+}

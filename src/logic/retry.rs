@@ -1,0 +1,248 @@
+//! What happens with a request whose attempt at a backend failed.
+//!
+//! It is tried once more when that is safe: nothing of the answer has reached the client, the backend may
+//! have done the work already without harm (idempotent method), and there is no body that was consumed.
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The host is gone: the request was ended on that evidence, by us or by the kernel.
+    Dead,
+    /// The backend reset the connection.
+    Reset,
+    /// The backend closed the connection.
+    Closed,
+    /// No answer within the worker's time-out.
+    TimedOut,
+    /// The TLS handshake failed.
+    Tls,
+}
+
+impl Cause {
+    /// The word for it, as in the environment variable `LIVE_RESCUE`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::TimedOut => "timeout",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// An attempt that failed after it had a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    pub cause: Cause,
+    /// The connection had served a request before.
+    pub reused: bool,
+    /// Some bytes of this answer had come, for example half a header.
+    pub begun: bool,
+}
+
+impl Failure {
+    /// The backend closed a pooled connection just as the request was sent: it says nothing about the
+    /// backend's health.
+    const fn is_keepalive_race(&self) -> bool {
+        self.reused && !self.begun && matches!(self.cause, Cause::Closed | Cause::Reset)
+    }
+}
+
+/// What the decision needs to know of the request and its worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// See [`is_idempotent`].
+    pub idempotent: bool,
+    /// There is a body, or it is not certain that there is none.
+    pub has_body: bool,
+    /// Something of the final answer went to the client.
+    pub answered: bool,
+    /// The request was rescued once already.
+    pub rescued: bool,
+    /// mod_proxy's own loop can reach another usable member.
+    pub other_member: bool,
+    /// The worker has another address that is not known as down.
+    pub other_address: bool,
+    /// `liverescue` is on.
+    pub allowed: bool,
+}
+
+impl Facts {
+    const fn may_repeat(&self) -> bool {
+        self.allowed && self.idempotent && !self.has_body && !self.answered && !self.rescued
+    }
+}
+
+/// What to do with the request. Whether the budget has room is another question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It fails, with an answer.
+    Fail,
+    /// Once more on the same worker, with a fresh connection.
+    SameWorker,
+    /// mod_proxy's loop goes on to another member.
+    NextMember,
+}
+
+/// Decides what happens after a failed attempt.
+pub const fn next(failure: &Failure, facts: &Facts) -> Next {
+    if !facts.may_repeat() {
+        Next::Fail
+    } else if failure.is_keepalive_race() {
+        Next::SameWorker
+    } else if facts.other_member {
+        Next::NextMember
+    } else if facts.other_address {
+        Next::SameWorker
+    } else {
+        Next::Fail
+    }
+}
+
+/// Whether doing it twice is the same as doing it once (RFC 9110, 9.2.2). Methods are case-sensitive.
+pub fn is_idempotent(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "DELETE" | "PUT"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAUSES: [Cause; 5] = [
+        Cause::Dead,
+        Cause::Reset,
+        Cause::Closed,
+        Cause::TimedOut,
+        Cause::Tls,
+    ];
+
+    /// All combinations: five causes, nine yes-or-no questions.
+    fn all() -> impl Iterator<Item = (Failure, Facts)> {
+        let numbers = CAUSES
+            .into_iter()
+            .flat_map(|c| (0..1 << 9).map(move |n| (c, n)));
+        numbers.map(|(cause, n): (Cause, u32)| {
+            let bit = |at: u32| n >> at & 1 == 1;
+            let failure = Failure {
+                cause,
+                reused: bit(0),
+                begun: bit(1),
+            };
+            let facts = Facts {
+                idempotent: bit(2),
+                has_body: bit(3),
+                answered: bit(4),
+                rescued: bit(5),
+                other_member: bit(6),
+                other_address: bit(7),
+                allowed: bit(8),
+            };
+            (failure, facts)
+        })
+    }
+
+    /// The rules once more, as a table: what forbids a retry, then where it goes by
+    /// (keep-alive race, other member, other address).
+    #[test]
+    fn all_combinations() {
+        let mut counts = [0; 3];
+        for (failure, facts) in all() {
+            let forbidden = [
+                !facts.allowed,
+                !facts.idempotent,
+                facts.has_body,
+                facts.answered,
+                facts.rescued,
+            ];
+            let race = match (failure.cause, failure.reused, failure.begun) {
+                (Cause::Reset | Cause::Closed, true, false) => true,
+                (Cause::Dead | Cause::TimedOut | Cause::Tls, _, _)
+                | (_, false, _)
+                | (_, _, true) => false,
+            };
+            let place = match (race, facts.other_member, facts.other_address) {
+                (true, _, _) | (false, false, true) => Next::SameWorker,
+                (false, true, _) => Next::NextMember,
+                (false, false, false) => Next::Fail,
+            };
+            let wanted = if forbidden.contains(&true) {
+                Next::Fail
+            } else {
+                place
+            };
+            assert_eq!(next(&failure, &facts), wanted, "{failure:?} {facts:?}");
+            counts[wanted as usize] += 1;
+        }
+        // 5 causes x 16 combinations are not forbidden: 8 races; of the other 72 half have another
+        // member, and half of the rest another address.
+        assert_eq!(counts, [2560 - 62, 8 + 18, 36]);
+    }
+
+    const LUCKY: Facts = Facts {
+        idempotent: true,
+        has_body: false,
+        answered: false,
+        rescued: false,
+        other_member: true,
+        other_address: true,
+        allowed: true,
+    };
+
+    #[test]
+    fn the_cases_that_matter() {
+        let failure = |cause, reused, begun| Failure {
+            cause,
+            reused,
+            begun,
+        };
+        for (failure, wanted) in [
+            (failure(Cause::Closed, true, false), Next::SameWorker),
+            (failure(Cause::Reset, true, false), Next::SameWorker),
+            (failure(Cause::Reset, true, true), Next::NextMember),
+            (failure(Cause::Reset, false, false), Next::NextMember),
+            (failure(Cause::Dead, true, false), Next::NextMember),
+            (failure(Cause::TimedOut, true, false), Next::NextMember),
+            (failure(Cause::Tls, false, false), Next::NextMember),
+        ] {
+            assert_eq!(next(&failure, &LUCKY), wanted, "{failure:?}");
+        }
+        let alone = Facts {
+            other_member: false,
+            other_address: false,
+            ..LUCKY
+        };
+        // The keep-alive race needs nobody else.
+        let race = failure(Cause::Closed, true, false);
+        assert_eq!(next(&race, &alone), Next::SameWorker);
+        let dead = failure(Cause::Dead, false, false);
+        assert_eq!(next(&dead, &alone), Next::Fail);
+        let one_of_many = Facts {
+            other_address: true,
+            ..alone
+        };
+        assert_eq!(next(&dead, &one_of_many), Next::SameWorker);
+    }
+
+    #[test]
+    fn methods() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"] {
+            assert!(is_idempotent(method), "{method}");
+            assert!(!is_idempotent(&method.to_lowercase()), "{method}");
+        }
+        for method in [
+            "POST", "PATCH", "CONNECT", "PROPFIND", "", "GET ", "Get", "GETX",
+        ] {
+            assert!(!is_idempotent(method), "{method}");
+        }
+    }
+
+    #[test]
+    fn words() {
+        let words = CAUSES.map(Cause::word);
+        assert_eq!(words, ["dead", "reset", "closed", "timeout", "tls"]);
+    }
+}

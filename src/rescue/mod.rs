@@ -1,0 +1,216 @@
+//! Rescue: what becomes of a request whose attempt at a backend has failed.
+//!
+//! The wrapper around mod_proxy's scheme handlers asks [`after`] when a handler has returned. Whether a
+//! request may be repeated is [`retry`]'s decision; here the facts are gathered and the decision is carried out.
+
+use std::ffi::CStr;
+
+use crate::adopt::child::Child;
+use crate::adopt::gather::Group;
+use crate::adopt::request::Over;
+use crate::board::RescueCount;
+use crate::ffi::clock;
+use crate::ffi::log::Level;
+use crate::ffi::proxy::Worker;
+use crate::ffi::request::{History, Request};
+use crate::log;
+use crate::logic::retry::{self, Cause, Facts, Failure, Next};
+
+/// Statuses of httpd, as scheme handlers return them.
+const SERVER_ERROR: i32 = 500;
+const BAD_GATEWAY: i32 = 502;
+const UNAVAILABLE: i32 = 503;
+const GATEWAY_TIME_OUT: i32 = 504;
+const DONE: i32 = -2;
+
+/// What the wrapper does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum After {
+    /// Returns this status to mod_proxy.
+    Over(i32),
+    /// Runs the handlers once more.
+    Again,
+}
+
+/// An attempt that is over, as the wrapper saw it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the handler returned.
+    pub status: i32,
+    /// The status was sent by the backend itself (`ProxyErrorOverride`).
+    pub backends_answer: bool,
+    /// mod_proxy's own loop had begun the attempt.
+    pub turn: bool,
+}
+
+/// Decides what follows an attempt at a live worker. On the ordinary path two comparisons.
+pub fn after(child: &Child, r: Request, worker: Worker, over: &Over, outcome: &Outcome) -> After {
+    let status = outcome.status;
+    let failed = status == SERVER_ERROR || (BAD_GATEWAY..=GATEWAY_TIME_OUT).contains(&status);
+    if failed && !outcome.backends_answer {
+        return failed_attempt(child, r, worker, over, outcome);
+    }
+    if status == DONE && over.failure.is_some() {
+        // Cut off in the midst of its answer.
+        count(child, over.entry, RescueCount::Failed);
+    }
+    After::Over(status)
+}
+
+#[cold]
+fn failed_attempt(
+    child: &Child,
+    r: Request,
+    worker: Worker,
+    over: &Over,
+    outcome: &Outcome,
+) -> After {
+    if outcome.status != SERVER_ERROR {
+        child.kick_worker(worker);
+    }
+    let history = r.make_history();
+    history.add_run(outcome.turn);
+    // Without a failure on a connection nothing was sent: mod_proxy does what is right.
+    let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
+        return After::Over(outcome.status);
+    };
+    if failure.cause != Cause::TimedOut {
+        r.forget_timeout();
+    }
+    let group = child.group_of(worker);
+    let facts = facts(child, r, worker, over, history, group);
+    let mut next = retry::next(&failure, &facts);
+    if next != Next::Fail && !child.spend_rescue() {
+        next = Next::Fail;
+    }
+    if next == Next::Fail {
+        return give_up(child, r, worker, over.entry, &failure, outcome.status);
+    }
+    history.set_rescued();
+    r.reset(&over.saved);
+    r.env_rescue(word(failure.cause));
+    count(child, over.entry, RescueCount::Retried);
+    log!(
+        Level::Debug,
+        "worker {}: a request failed ({}), it is tried once more on {}",
+        child.label(over.entry),
+        failure.cause.word(),
+        if next == Next::SameWorker {
+            "the same worker"
+        } else {
+            "another member"
+        }
+    );
+    if next == Next::SameWorker {
+        return After::Again;
+    }
+    let kept =
+        failure.cause == Cause::TimedOut && group.is_some_and(|g| g.handle.fails_on_timeout());
+    if kept {
+        child.keep_in_error(worker);
+    } else {
+        provoke(worker, history);
+    }
+    After::Over(UNAVAILABLE)
+}
+
+fn facts(
+    child: &Child,
+    r: Request,
+    worker: Worker,
+    over: &Over,
+    history: &History,
+    group: Option<&Group>,
+) -> Facts {
+    Facts {
+        idempotent: r.is_idempotent(),
+        has_body: r.has_body(),
+        answered: r.is_answered(),
+        rescued: history.is_rescued(),
+        other_member: group.is_some_and(|group| reaches_another(group, worker, history.turns())),
+        other_address: child.has_other_address(over.entry, over.peer),
+        allowed: true,
+    }
+}
+
+/// Whether mod_proxy's loop (proxy_handler in mod_proxy.c) goes on to another member when this attempt, which
+/// was its `turns`-th, returns 503. Sticky sessions may still forbid it: then the request ends with 503.
+fn reaches_another(group: &Group, worker: Worker, turns: i32) -> bool {
+    let stays = worker.ignores_errors() && worker.is_usable();
+    let others = || {
+        group
+            .members
+            .iter()
+            .any(|(w, _)| *w != worker && w.is_usable())
+    };
+    !stays && turns <= group.handle.max_attempts() && others()
+}
+
+/// The request fails, with an answer.
+fn give_up(
+    child: &Child,
+    r: Request,
+    worker: Worker,
+    entry: u32,
+    failure: &Failure,
+    status: i32,
+) -> After {
+    // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member.
+    if status == UNAVAILABLE && r.body_is_unsent() {
+        if failure.cause != Cause::TimedOut {
+            provoke(worker, r.make_history());
+        }
+        count(child, entry, RescueCount::Retried);
+        return After::Over(status);
+    }
+    count(child, entry, RescueCount::Failed);
+    // Without a body the backend may have done the work: no other member must see it.
+    After::Over(if status == UNAVAILABLE {
+        BAD_GATEWAY
+    } else {
+        status
+    })
+}
+
+/// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
+fn provoke(worker: Worker, history: &mut History) {
+    if !worker.is_in_error() && !worker.ignores_errors() {
+        history.set_provoked(worker);
+    }
+}
+
+/// Takes an error back that a rescue of this request has provoked. At the request's next step, whatever it is.
+pub fn take_back(child: &Child, r: Request) {
+    if let Some(worker) = r.history().and_then(History::take_provoked)
+        && !child.is_kept(worker, clock::now_ms())
+    {
+        worker.forgive();
+    }
+}
+
+fn count(child: &Child, entry: u32, what: RescueCount) {
+    child.count_rescue(entry, what, 1);
+}
+
+const fn word(cause: Cause) -> &'static CStr {
+    match cause {
+        Cause::Dead => c"dead",
+        Cause::Reset => c"reset",
+        Cause::Closed => c"closed",
+        Cause::TimedOut => c"timeout",
+        Cause::Tls => c"tls",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_documentation() {
+        use Cause::{Closed, Dead, Reset, TimedOut, Tls};
+        for cause in [Dead, Reset, Closed, TimedOut, Tls] {
+            assert_eq!(word(cause).to_str(), Ok(cause.word()));
+        }
+    }
+}
