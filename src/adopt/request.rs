@@ -30,28 +30,44 @@ struct Attempt {
     more: Vec<Arc<Conn>>,
 }
 
-thread_local! {
-    static STACK: RefCell<Vec<Attempt>> = const { RefCell::new(Vec::new()) };
+/// The attempt on top of the stack, for the looks that each request takes often.
+struct Top {
+    /// Its request; 0 for none.
+    request: Cell<usize>,
+    /// Its number, if it is at one of our workers.
+    number: Cell<u64>,
+}
+
+/// What one thread knows of its attempts.
+struct Here {
+    stack: RefCell<Vec<Attempt>>,
     /// Where the keeper sees attempts of this thread that have no connection yet.
-    static DESK: OnceCell<Arc<Desk>> = const { OnceCell::new() };
-    /// The number of the attempt on top, if it is at one of our workers.
-    static NUMBER: Cell<u64> = const { Cell::new(NO_ATTEMPT) };
+    desk: OnceCell<Arc<Desk>>,
+}
+
+thread_local! {
+    static TOP: Top = const { Top { request: Cell::new(0), number: Cell::new(NO_ATTEMPT) } };
+    static HERE: Here = const { Here { stack: RefCell::new(Vec::new()), desk: OnceCell::new() } };
 }
 
 /// Number of the attempt under way in this thread; [`NO_ATTEMPT`] if none is at one of our workers.
 #[inline]
 pub fn number() -> u64 {
-    NUMBER.get()
+    TOP.with(|top| top.number.get())
+}
+
+/// The request of the attempt under way in this thread, if it is at one of our workers.
+pub fn current_request() -> Option<usize> {
+    TOP.with(|top| (top.number.get() != NO_ATTEMPT).then(|| top.request.get()))
 }
 
 fn top_changed(stack: &[Attempt]) {
-    let ours = stack.last().filter(|a| a.entry.is_some());
-    NUMBER.set(ours.map_or(NO_ATTEMPT, |a| a.id));
-}
-
-/// Tells the keeper something of the attempt of this thread.
-fn at_desk(tell: impl Fn(&Desk)) {
-    let _ = DESK.try_with(|desk| desk.get().map(|desk| tell(desk)));
+    let last = stack.last();
+    let ours = last.filter(|a| a.entry.is_some());
+    TOP.with(|top| {
+        top.request.set(last.map_or(0, |a| a.request));
+        top.number.set(ours.map_or(NO_ATTEMPT, |a| a.id));
+    });
 }
 
 /// What the scheme handler's wrapper has to do.
@@ -69,138 +85,150 @@ pub enum Enter {
 ///
 /// `remote`: the request goes to another proxy (ProxyRemote), so the worker's addresses are not used.
 pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> Enter {
+    let top = TOP.with(|top| top.request.get());
+    // The handlers that the wrapper itself runs come through the wrapper once more.
+    if top == request.key() {
+        return Enter::Inner;
+    }
     let entry = child.entry_of(worker).filter(|_| !remote);
-    STACK
-        .try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            // The handlers that the wrapper itself runs come through the wrapper once more.
-            if stack.last().is_some_and(|a| a.request == request.key()) {
-                return Enter::Inner;
-            }
-            if entry.is_none() && stack.is_empty() {
-                return Enter::Pass;
-            }
-            if let Some(at) = entry {
-                child.refresh_for_request(at);
-                match request.history() {
-                    None => request.env_begin(),
-                    Some(history) => request.env_attempts(history.runs().saturating_add(1)),
-                }
-            }
-            stack.push(Attempt {
-                request: request.key(),
-                entry,
-                id: child.next_attempt(),
-                saved: entry.map(|_| request.save()),
-                failure: None,
-                touched: [const { None }; TRACKED],
-                more: Vec::new(),
-            });
-            top_changed(&stack);
-            if let (Some(at), Some(attempt)) = (entry, stack.last()) {
-                let _ = DESK.try_with(|desk| {
-                    let desk = desk.get_or_init(|| child.desks.add());
-                    desk.begin(attempt.id, at);
-                });
-            }
-            Enter::Run
-        })
-        .unwrap_or(Enter::Pass)
+    if entry.is_none() && top == 0 {
+        return Enter::Pass;
+    }
+    if let Some(at) = entry {
+        child.refresh_for_request(at);
+        if let Some(history) = request.history() {
+            request.env_attempts(history.runs().saturating_add(1));
+        }
+    }
+    let attempt = Attempt {
+        request: request.key(),
+        entry,
+        id: child.next_attempt(),
+        saved: entry.map(|_| request.save()),
+        failure: None,
+        touched: [const { None }; TRACKED],
+        more: Vec::new(),
+    };
+    let noted = HERE.try_with(|here| {
+        if let Some(at) = entry {
+            let desk = here.desk.get_or_init(|| child.desks.add());
+            desk.begin(attempt.id, at);
+        }
+        let mut stack = here.stack.borrow_mut();
+        stack.push(attempt);
+        top_changed(&stack);
+    });
+    noted.map_or(Enter::Pass, |()| Enter::Run)
 }
 
 /// An attempt at one of our workers that is over.
 #[derive(Debug)]
 pub struct Over {
     pub entry: u32,
-    pub saved: Saved,
+    /// What the request was like before it.
+    pub saved: Option<Saved>,
     /// How it failed on its connection, if it did.
     pub failure: Option<Failure>,
     /// The address it was at last.
     pub peer: Option<Addr>,
 }
 
+impl Over {
+    fn of(attempt: &Attempt, entry: u32, peer: Option<Addr>) -> Self {
+        Self {
+            entry,
+            saved: attempt.saved,
+            failure: attempt.failure,
+            peer,
+        }
+    }
+}
+
 /// The attempt of [`Enter::Run`] is over: its connections are idle again, unless the handler goes on
 /// elsewhere (`suspended`); then they stay in use for good. None for a worker that is not ours.
 pub fn leave(child: &Child, request: Request, suspended: bool) -> Option<Over> {
-    let left = STACK.try_with(|stack| {
-        let mut stack = stack.borrow_mut();
-        if stack.last().is_none_or(|a| a.request != request.key()) {
-            return None;
-        }
-        let attempt = stack.pop()?;
+    if TOP.with(|top| top.request.get()) != request.key() {
+        return None;
+    }
+    let pop = |here: &Here| {
+        let mut stack = here.stack.borrow_mut();
+        let attempt = stack.pop();
         top_changed(&stack);
-        at_desk(Desk::leave);
-        if let (Some(entry), None) = (attempt.entry, &attempt.touched[0]) {
-            child.registry.unseen(entry);
+        if let Some(desk) = here.desk.get() {
+            desk.leave();
         }
-        // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
-        let [first, second] = &attempt.touched;
-        if let (Some(conn), false) = (first, suspended) {
-            conn.rest(attempt.id);
+        attempt
+    };
+    let attempt = HERE.try_with(pop).ok().flatten()?;
+    let entry = attempt.entry?;
+    let Some(first) = &attempt.touched[0] else {
+        child.registry.unseen(entry);
+        if request.history().is_none() {
+            request.env_begin();
         }
-        if let (Some(conn), false) = (second, suspended) {
-            conn.rest(attempt.id);
+        return Some(Over::of(&attempt, entry, None));
+    };
+    // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
+    let mut last = first;
+    if !suspended {
+        first.rest(attempt.id);
+    }
+    if let Some(second) = &attempt.touched[1] {
+        last = attempt.more.last().unwrap_or(second);
+        if !suspended {
+            second.rest(attempt.id);
             attempt.more.iter().for_each(|conn| conn.rest(attempt.id));
         }
-        let last = attempt.more.last().or(second.as_ref()).or(first.as_ref());
-        Some(Over {
-            entry: attempt.entry?,
-            saved: attempt.saved?,
-            failure: attempt.failure,
-            peer: last.map(|conn| conn.peer),
-        })
-    });
-    left.ok().flatten()
+    }
+    Some(Over::of(&attempt, entry, Some(last.peer)))
 }
 
 /// The attempt under way in this thread has failed on its connection; the first failure counts.
 #[cold]
 pub fn note_failure(failure: Failure) {
-    let _ = STACK.try_with(|stack| {
-        if let Some(attempt) = stack.borrow_mut().last_mut() {
+    let _ = HERE.try_with(|here| {
+        if let Some(attempt) = here.stack.borrow_mut().last_mut() {
             attempt.failure.get_or_insert(failure);
         }
     });
 }
 
-/// The request of the attempt under way in this thread, if it is at one of our workers.
-pub fn current_request() -> Option<usize> {
-    let top = |stack: &RefCell<Vec<Attempt>>| {
-        let stack = stack.borrow();
-        let attempt = stack.last()?;
-        attempt.entry.and(Some(attempt.request))
-    };
-    STACK.try_with(top).ok().flatten()
-}
-
 /// The entry and number of the attempt under way in this thread, if it is at one of our workers.
 pub fn current() -> Option<(u32, u64)> {
-    STACK
-        .try_with(|stack| {
-            let stack = stack.borrow();
-            let attempt = stack.last()?;
-            Some((attempt.entry?, attempt.id))
-        })
-        .ok()
-        .flatten()
+    let top = |here: &Here| {
+        let stack = here.stack.borrow();
+        let attempt = stack.last()?;
+        Some((attempt.entry?, attempt.id))
+    };
+    HERE.try_with(top).ok().flatten()
 }
 
-/// A connection is used in this thread (or has just been opened). The error: the keeper has shut it
-/// down, its next user must see it as ended.
-pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<(), Ended> {
-    let id = current().map(|(_, id)| id);
-    if conn.touch(id)? || opened {
-        at_desk(Desk::clear);
-        let _ = STACK.try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            let Some(attempt) = stack.last_mut().filter(|_| id.is_some()) else {
-                return;
-            };
-            match attempt.touched.iter_mut().find(|slot| slot.is_none()) {
-                Some(slot) => *slot = Some(conn.clone()),
-                None => attempt.more.push(conn.clone()),
-            }
-        });
+/// A connection is used in this thread (or has just been opened); true when it is the attempt's first. The
+/// error: the keeper has shut it down, its next user must see it as ended.
+pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
+    let id = number();
+    let ours = (id != NO_ATTEMPT).then_some(id);
+    if !(conn.touch(ours)? || opened) || ours.is_none() {
+        return Ok(false);
     }
-    Ok(())
+    let noted = HERE.try_with(|here| {
+        if let Some(desk) = here.desk.get() {
+            desk.clear();
+        }
+        let mut stack = here.stack.borrow_mut();
+        let Some(attempt) = stack.last_mut() else {
+            return false;
+        };
+        let [first, second] = &mut attempt.touched;
+        let is_first = first.is_none();
+        if is_first {
+            *first = Some(conn.clone());
+        } else if second.is_none() {
+            *second = Some(conn.clone());
+        } else {
+            attempt.more.push(conn.clone());
+        }
+        is_first
+    });
+    Ok(noted.unwrap_or(false))
 }

@@ -41,21 +41,16 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
         if secondary || csd.is_null() {
             return OK;
         }
-        let mut fd = -1;
         // SAFETY: `csd` is the apr socket of this connection.
-        let status = unsafe { sys::apr_os_sock_get(&mut fd, csd.cast()) };
-        let peer = (status == sys::APR_SUCCESS as i32)
-            .then(|| tcp::peer_of(fd))
-            .flatten();
-        if let Some((addr, port)) = peer {
+        if let Some((fd, addr, port)) = unsafe { tcp::of_apr(csd.cast()) } {
             let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt), c as usize));
             if child.rescues(entry) {
                 let limited = current().is_some_and(|r| !(r.has_body() || r.upgrades()));
                 tcp::watch_peer(fd, limited);
                 conn.set_limited(limited);
             }
-            let _ = request::touch(&conn, true);
-            say_addr(&conn);
+            let first = request::touch(&conn, true) == Ok(true);
+            say_addr(&conn, first);
             child.registry.add(conn.clone());
             // SAFETY: `c` is live and used by this thread only.
             unsafe { attach(c, conn) };
@@ -72,10 +67,14 @@ fn current() -> Option<Request<'static>> {
     Some(unsafe { Request::new(key as *mut sys::request_rec) })
 }
 
-/// Tells the request whom it has reached.
-fn say_addr(conn: &Conn) {
+/// Tells the request whom it has reached. `first`: with the first connection of an attempt.
+fn say_addr(conn: &Conn, first: bool) {
     if let Some(r) = current() {
-        r.env_addr(&conn.text);
+        if first && r.history().is_none() {
+            r.env_first(&conn.text);
+        } else {
+            r.env_addr(&conn.text);
+        }
     }
 }
 
@@ -150,16 +149,69 @@ unsafe extern "C" fn input_filter(
     block: sys::apr_read_type_e,
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
-    // Lines of an answer come by the dozen, and never first.
-    if mode != sys::ap_input_mode_t_AP_MODE_GETLINE {
-        // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
-        let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
-        // SAFETY: as above; the reference ends before `begin_use`.
-        let known = unsafe { (*conn).is_used_by(request::number()) };
-        // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
-        if !known && unsafe { begin_use(conn) }.is_err() {
-            return sys::APR_EOF as sys::apr_status_t;
+    // Lines of an answer come by the dozen, and never first: nothing but the call.
+    if mode != LINE {
+        // SAFETY: httpd's own call, passed on.
+        return unsafe { first_look(f, bb, mode, block, readbytes) };
+    }
+    // SAFETY: the next filter of this connection, with httpd's own arguments.
+    let status = unsafe { sys::ap_get_brigade((*f).next, bb, LINE, block, readbytes) };
+    if status != sys::APR_SUCCESS as sys::apr_status_t {
+        // SAFETY: httpd's own filter, in its own call.
+        return unsafe { failed_read(f, LINE, block, status) };
+    }
+    // SAFETY: httpd's brigade; its list begins with a bucket, or is its own sentinel.
+    unsafe {
+        let first = (*bb).list.next;
+        if !ptr::eq(first.cast(), &raw const (*bb).list) && (*first).length != 0 {
+            return status;
         }
+    }
+    // SAFETY: as above.
+    unsafe { empty_read(f, bb, block) }
+}
+
+/// A read that brought an empty line of nothing: the first one at the end of a connection.
+///
+/// # Safety
+/// As for `input_filter`, which httpd calls.
+#[cold]
+unsafe fn empty_read(
+    f: *mut sys::ap_filter_t,
+    bb: *mut sys::apr_bucket_brigade,
+    block: sys::apr_read_type_e,
+) -> sys::apr_status_t {
+    let waits = block == sys::apr_read_type_e_APR_BLOCK_READ;
+    // SAFETY: by the caller's promise.
+    unsafe {
+        if waits && sys::live_brigade_is_empty(bb) != 0 {
+            return failed_read(f, LINE, block, sys::APR_EOF as sys::apr_status_t);
+        }
+    }
+    sys::APR_SUCCESS as sys::apr_status_t
+}
+
+const LINE: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_GETLINE;
+
+/// A read that may be the first of its attempt on this connection.
+///
+/// # Safety
+/// As for `input_filter`, which httpd calls.
+#[inline(never)]
+unsafe fn first_look(
+    f: *mut sys::ap_filter_t,
+    bb: *mut sys::apr_bucket_brigade,
+    mode: sys::ap_input_mode_t,
+    block: sys::apr_read_type_e,
+    readbytes: sys::apr_off_t,
+) -> sys::apr_status_t {
+    // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
+    let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
+    // SAFETY: as above; the reference ends before `begin_use`.
+    let known = unsafe { (*conn).is_used_by(request::number()) };
+    // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
+    if !known && unsafe { begin_use(conn) }.is_err() {
+        return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
     let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
@@ -182,7 +234,7 @@ unsafe fn failed_read(
     block: sys::apr_read_type_e,
     status: sys::apr_status_t,
 ) -> sys::apr_status_t {
-    let line = mode == sys::ap_input_mode_t_AP_MODE_GETLINE;
+    let line = mode == LINE;
     let body = mode == sys::ap_input_mode_t_AP_MODE_READBYTES;
     let waits = block == sys::apr_read_type_e_APR_BLOCK_READ;
     guard("a failed read", status, || {
@@ -254,8 +306,8 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
             Arc::increment_strong_count(conn);
             Arc::from_raw(conn)
         };
-        request::touch(&conn, false)?;
-        say_addr(&conn);
+        let first = request::touch(&conn, false)?;
+        say_addr(&conn, first);
         fit_limit(&conn);
         Ok(())
     })

@@ -116,7 +116,15 @@ impl Request<'_> {
         unsafe { &mut *sys::live_request_make(self.raw).cast::<History>() }
     }
 
-    /// Environment of the first attempt.
+    /// Environment of a first attempt with a connection to `addr`.
+    pub fn env_first(self, addr: &CString) {
+        let len = addr.as_bytes_with_nul().len() as sys::apr_size_t;
+        // SAFETY: the request lives and is this thread's (see `new`); the text, of `len` bytes with its end, is
+        // copied.
+        unsafe { sys::live_env_first(self.raw, addr.as_ptr(), len) }
+    }
+
+    /// Environment of a first attempt without a connection.
     pub fn env_begin(self) {
         // SAFETY: the request lives and is this thread's (see `new`).
         unsafe { sys::live_env_begin(self.raw) }

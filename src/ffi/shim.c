@@ -5,7 +5,6 @@
 #pragma weak proxy_hook_scheme_handler
 #pragma weak proxy_run_scheme_handler
 #pragma weak proxy_hook_post_request
-#pragma weak proxy_hook_request_status
 #pragma weak ap_proxy_initialize_worker
 #pragma weak ap_proxy_define_worker
 #pragma weak ap_proxy_acquire_connection
@@ -238,9 +237,7 @@ int live_balancer_fails_on_timeout(const proxy_balancer *b)
 
 void live_hook_request_status(int (*f)(int *status, request_rec *r))
 {
-    if (proxy_hook_request_status != NULL) {
-        proxy_hook_request_status(f, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    }
+    APR_OPTIONAL_HOOK(proxy, request_status, f, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 
 live_request *live_request_of(const request_rec *r)
@@ -370,12 +367,38 @@ int live_request_has_status(const request_rec *r)
     return apr_table_get(r->notes, "proxy-status") != NULL;
 }
 
+/* What a read at the end of a connection brings: ap_core_input_filter() calls the first one a success. */
+int live_brigade_is_empty(const apr_bucket_brigade *bb)
+{
+    const apr_bucket *e;
+
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = APR_BUCKET_NEXT(e)) {
+        if (e->length != 0 || APR_BUCKET_IS_METADATA(e)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* As ap_proxy_pass_brigade() finds out. */
 int live_tls_failed(const conn_rec *c)
 {
     const char *note = apr_table_get(c->notes, "SSL_connect_rv");
 
     return note != NULL && strcmp(note, "err") == 0;
+}
+
+/* For each request: adding is cheaper than setting. A sub-request begins with a copy of its parent's. */
+void live_env_first(request_rec *r, const char *addr, apr_size_t size)
+{
+    if (r->main != NULL) {
+        live_env_begin(r);
+        live_env_addr(r, addr);
+        return;
+    }
+    apr_table_addn(r->subprocess_env, "LIVE_ATTEMPTS", "1");
+    apr_table_addn(r->subprocess_env, "LIVE_RESCUE", "");
+    apr_table_addn(r->subprocess_env, "LIVE_ADDR", apr_pmemdup(r->pool, addr, size));
 }
 
 void live_env_begin(request_rec *r)

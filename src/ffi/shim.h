@@ -12,6 +12,7 @@
 #include "ap_mpm.h"
 #include "mpm_common.h"
 #include "apr_optional.h"
+#include "apr_optional_hooks.h"
 #include "apr_portable.h"
 #include "mod_proxy.h"
 
@@ -93,8 +94,10 @@ int live_request_is_answered(const request_rec *r);
 int live_request_may_have_body(const request_rec *r);
 int live_request_upgrades(const request_rec *r);
 int live_request_has_status(const request_rec *r);
+int live_brigade_is_empty(const apr_bucket_brigade *bb);
 int live_tls_failed(const conn_rec *c);
 /* Environment variables; `addr` is copied, the others are constants. */
+void live_env_first(request_rec *r, const char *addr, apr_size_t size);
 void live_env_begin(request_rec *r);
 void live_env_addr(request_rec *r, const char *addr);
 void live_env_attempts(request_rec *r, int attempts);

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::sys;
 use crate::adopt::registry::Conn;
 use crate::logic::addr::Addr;
 use crate::logic::ended::Pulse;
@@ -134,6 +135,37 @@ pub fn shut_down(conn: &Conn) {
     }
 }
 
+/// Descriptor, peer's address and port of an apr socket. One that was reset already is not connected any more:
+/// then what was dialled counts.
+///
+/// # Safety
+/// `socket` is an open apr socket that no other thread uses now.
+pub(super) unsafe fn of_apr(socket: *mut sys::apr_socket_t) -> Option<(i32, Addr, u16)> {
+    let mut fd = -1;
+    // SAFETY: by the caller's promise; `fd` is written to.
+    let status = unsafe { sys::apr_os_sock_get(&mut fd, socket) };
+    if status != sys::APR_SUCCESS as i32 {
+        return None;
+    }
+    let (addr, port) = peer_of(fd).or_else(|| {
+        let mut dialled: *mut sys::apr_sockaddr_t = std::ptr::null_mut();
+        let which = sys::apr_interface_e_APR_REMOTE;
+        // SAFETY: as above; `dialled` is written to.
+        let status = unsafe { sys::apr_socket_addr_get(&mut dialled, which, socket) };
+        if status != sys::APR_SUCCESS as i32 || dialled.is_null() {
+            return None;
+        }
+        // SAFETY: apr's address of the socket, which holds a whole sockaddr_storage.
+        let storage = unsafe {
+            (&raw const (*dialled).sa)
+                .cast::<libc::sockaddr_storage>()
+                .read()
+        };
+        addr_of(&storage)
+    })?;
+    Some((fd, addr, port))
+}
+
 /// Address and port of a socket's peer; None if it is no connected IP socket.
 pub(super) fn peer_of(fd: i32) -> Option<(Addr, u16)> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
@@ -145,16 +177,21 @@ pub(super) fn peer_of(fd: i32) -> Option<(Addr, u16)> {
     }
     // SAFETY: zeroed before, and (partly) filled by the kernel: any bytes are valid.
     let storage = unsafe { storage.assume_init() };
+    addr_of(&storage)
+}
+
+/// Address and port in a socket address; None if it is no IP address.
+fn addr_of(storage: &libc::sockaddr_storage) -> Option<(Addr, u16)> {
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says which type it is; sockaddr_storage is large and aligned enough.
-            let sin = unsafe { &*(&raw const storage).cast::<libc::sockaddr_in>() };
+            let sin = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(sin.sin_addr.s_addr));
             Some((Addr::v4(ip), u16::from_be(sin.sin_port)))
         }
         libc::AF_INET6 => {
             // SAFETY: as above.
-            let sin6 = unsafe { &*(&raw const storage).cast::<libc::sockaddr_in6>() };
+            let sin6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr);
             Some((
                 Addr::v6(ip, sin6.sin6_scope_id),

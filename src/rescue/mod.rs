@@ -87,7 +87,9 @@ fn failed_attempt(
         return give_up(child, r, worker, over.entry, &failure, outcome.status);
     }
     history.set_rescued();
-    r.reset(&over.saved);
+    if let Some(saved) = &over.saved {
+        r.reset(saved);
+    }
     r.env_rescue(word(failure.cause));
     count(child, over.entry, RescueCount::Retried);
     log!(
