@@ -182,14 +182,32 @@ impl Child {
         }
     }
 
-    /// Whether mod_proxy's error state of this member is to last: [`Child::keep_in_error`].
-    pub fn is_kept(&self, worker: Worker, now_ms: u64) -> bool {
-        let seat = self.entry_of(worker).and_then(|at| self.planned(at)?.seat);
-        seat.is_some_and(|(id, tag)| self.board.kept_until(id, tag) > now_ms)
-    }
-
     fn planned(&self, entry: u32) -> Option<&Planned> {
         self.entries.get(entry as usize).map(|e| &e.planned)
+    }
+
+    /// mod_proxy is about to put this member into error although it does not deserve it. False: it is in error
+    /// already, for a reason of its own.
+    pub fn provoke(&self, entry: u32, worker: Worker) -> bool {
+        let Some((id, tag)) = self.planned(entry).and_then(|p| p.seat) else {
+            return false;
+        };
+        if worker.ignores_errors() || (worker.is_in_error() && !self.board.is_provoked(id, tag)) {
+            return false;
+        }
+        self.board.provoke(id, tag);
+        true
+    }
+
+    /// Ends the error that was provoked, when no other request needs it.
+    pub fn take_back(&self, worker: Worker) {
+        let seat = self.entry_of(worker).and_then(|at| self.planned(at)?.seat);
+        let Some((id, tag)) = seat else { return };
+        self.board.take_back(id, tag, || {
+            if self.board.kept_until(id, tag) <= clock::now_ms() {
+                worker.forgive();
+            }
+        });
     }
 
     /// Whether `liverescue` is on for this worker.

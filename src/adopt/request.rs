@@ -21,6 +21,8 @@ struct Attempt {
     request: usize,
     /// None: a worker that is not ours, inside an attempt at one that is.
     entry: Option<u32>,
+    /// Not the request's first.
+    again: bool,
     id: u64,
     /// What the request was like before; None if the worker is not ours.
     saved: Option<Saved>,
@@ -94,15 +96,18 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
     if entry.is_none() && top == 0 {
         return Enter::Pass;
     }
+    let history = request.history();
+    let again = history.is_some();
     if let Some(at) = entry {
         child.refresh_for_request(at);
-        if let Some(history) = request.history() {
+        if let Some(history) = history {
             request.env_attempts(history.runs().saturating_add(1));
         }
     }
     let attempt = Attempt {
         request: request.key(),
         entry,
+        again,
         id: child.next_attempt(),
         saved: entry.map(|_| request.save()),
         failure: None,
@@ -145,28 +150,42 @@ impl Over {
 }
 
 /// The attempt of [`Enter::Run`] is over: its connections are idle again, unless the handler goes on
-/// elsewhere (`suspended`); then they stay in use for good. None for a worker that is not ours.
-pub fn leave(child: &Child, request: Request, suspended: bool) -> Option<Over> {
-    if TOP.with(|top| top.request.get()) != request.key() {
-        return None;
-    }
-    let pop = |here: &Here| {
+/// elsewhere ([`How::Suspended`]); then they stay in use for good. None for a worker that is not ours, and
+/// for an attempt that succeeded.
+pub fn leave(child: &Child, request: Request, how: How) -> Option<Over> {
+    let leave = |here: &Here| {
         let mut stack = here.stack.borrow_mut();
-        let attempt = stack.pop();
+        let attempt = stack.last().filter(|a| a.request == request.key())?;
+        let over = over(child, request, attempt, how);
+        // In place: moving it out costs each request a copy.
+        let left = stack.len() - 1;
+        stack.truncate(left);
         top_changed(&stack);
         if let Some(desk) = here.desk.get() {
             desk.leave();
         }
-        attempt
+        over
     };
-    let attempt = HERE.try_with(pop).ok().flatten()?;
+    HERE.try_with(leave).ok().flatten()
+}
+
+/// How a handler has returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    Succeeded,
+    Failed,
+    Suspended,
+}
+
+fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<Over> {
     let entry = attempt.entry?;
+    let suspended = how == How::Suspended;
     let Some(first) = &attempt.touched[0] else {
         child.registry.unseen(entry);
         if request.history().is_none() {
             request.env_begin();
         }
-        return Some(Over::of(&attempt, entry, None));
+        return (how != How::Succeeded).then(|| Over::of(attempt, entry, None));
     };
     // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
     let mut last = first;
@@ -180,7 +199,7 @@ pub fn leave(child: &Child, request: Request, suspended: bool) -> Option<Over> {
             attempt.more.iter().for_each(|conn| conn.rest(attempt.id));
         }
     }
-    Some(Over::of(&attempt, entry, Some(last.peer)))
+    (how != How::Succeeded).then(|| Over::of(attempt, entry, Some(last.peer)))
 }
 
 /// The attempt under way in this thread has failed on its connection; the first failure counts.
@@ -203,8 +222,8 @@ pub fn current() -> Option<(u32, u64)> {
     HERE.try_with(top).ok().flatten()
 }
 
-/// A connection is used in this thread (or has just been opened); true when it is the attempt's first. The
-/// error: the keeper has shut it down, its next user must see it as ended.
+/// A connection is used in this thread (or has just been opened); true when it is the first of
+/// the request's first attempt. The error: the keeper has shut it down, its next user must see it as ended.
 pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
     let id = number();
     let ours = (id != NO_ATTEMPT).then_some(id);
@@ -220,15 +239,15 @@ pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
             return false;
         };
         let [first, second] = &mut attempt.touched;
-        let is_first = first.is_none();
-        if is_first {
+        let was_none = first.is_none();
+        if was_none {
             *first = Some(conn.clone());
         } else if second.is_none() {
             *second = Some(conn.clone());
         } else {
             attempt.more.push(conn.clone());
         }
-        is_first
+        was_none && !attempt.again
     });
     Ok(noted.unwrap_or(false))
 }

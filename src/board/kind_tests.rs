@@ -1,6 +1,6 @@
 //! Kicks and worker slots, all kinds of slots together, and what they take of memory.
 
-use super::layout::WORKER_WORDS;
+use super::layout::LINE;
 use super::target_tests::{KEY, record};
 use super::tests::{SMALL, board, make, record as name_record};
 use super::*;
@@ -232,7 +232,7 @@ fn layouts_of_all_sizes() {
             .into_iter()
             .chain([layout.workers_at, layout.running_at])
         {
-            assert!(at.is_multiple_of(WORKER_WORDS));
+            assert!(at.is_multiple_of(LINE));
         }
     }
     let empty = make(Capacity::default());

@@ -57,14 +57,16 @@ pub const NAME_BYTES: usize = 255;
 pub const SLOT_NAME_WORDS: usize = NAME_BYTES.div_ceil(8);
 pub const SLOT_COPIES: usize = SLOT_NAME + SLOT_NAME_WORDS;
 
-// Inside a worker's slot: one cache line.
+// Inside a worker's slot: two cache lines.
 pub const WORKER_TAG: usize = 0;
 pub const WORKER_KEPT: usize = 1;
 /// Counts of rescues, and after them how much of each was told.
 pub const WORKER_RESCUES: usize = 2;
 pub const WORKER_TOLD: usize = WORKER_RESCUES + RESCUE_COUNTS;
 pub const RESCUE_COUNTS: usize = 3;
-pub const WORKER_WORDS: usize = LINE;
+/// Requests on their way to another member, see [`super::Board::provoke`].
+pub const WORKER_PROVOKED: usize = WORKER_TOLD + RESCUE_COUNTS;
+pub const WORKER_WORDS: usize = 2 * LINE;
 
 /// Bits of one word of kicks.
 pub const KICK_BITS: u32 = u64::BITS;

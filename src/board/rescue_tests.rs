@@ -1,5 +1,10 @@
 //! Rescues on the board: counts at the workers, requests under way, the shared budget.
 
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::{hint, thread};
+
 use super::tests::{SMALL, board};
 use super::*;
 
@@ -139,4 +144,71 @@ fn the_budget_is_shared() {
     let counters = Counter::ALL.map(|counter| board.get(counter));
     assert_eq!(counters, [0; Counter::ALL.len()]);
     assert_eq!(board.leader(), Leader::default());
+}
+
+#[test]
+fn an_error_that_was_provoked_ends_with_the_last_request() {
+    let (board, id, tag) = (board(), ID, TAG);
+    board.assign_worker(id, tag);
+    let cleared = Cell::new(0);
+    let take_back = || board.take_back(id, tag, || cleared.set(cleared.get() + 1));
+    assert!(!board.is_provoked(id, tag));
+    board.provoke(id, tag);
+    board.provoke(id, tag);
+    assert!(board.is_provoked(id, tag));
+    take_back();
+    assert_eq!(cleared.get(), 0, "the other one needs it");
+    take_back();
+    assert_eq!(cleared.get(), 1);
+    assert!(!board.is_provoked(id, tag));
+    // One that was forgotten meanwhile: no harm.
+    board.provoke(id, tag);
+    board.forget_provoked(id, tag);
+    take_back();
+    assert_eq!(cleared.get(), 2);
+    board.provoke(id, tag);
+    assert!(board.is_provoked(id, tag));
+}
+
+#[test]
+fn nobody_provokes_while_another_clears() {
+    let (board, id, tag) = (board(), ID, TAG);
+    board.assign_worker(id, tag);
+    // What the threads do to the "error": provoked sets it, clearing ends it; whoever is between the two
+    // must find it set.
+    let error = AtomicBool::new(false);
+    let missed = AtomicUsize::new(0);
+    thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..20_000 {
+                    board.provoke(id, tag);
+                    error.store(true, Ordering::SeqCst);
+                    hint::spin_loop();
+                    if !error.load(Ordering::SeqCst) {
+                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    board.take_back(id, tag, || error.store(false, Ordering::SeqCst));
+                }
+            });
+        }
+    });
+    assert_eq!(missed.load(Ordering::Relaxed), 0);
+    assert!(!board.is_provoked(id, tag));
+}
+
+#[test]
+fn a_child_killed_while_it_clears_holds_nobody_up() {
+    let (board, id, tag) = (board(), ID, TAG);
+    board.assign_worker(id, tag);
+    board.provoke(id, tag);
+    let killed = panic::catch_unwind(AssertUnwindSafe(|| {
+        board.take_back(id, tag, || panic!("killed"))
+    }));
+    assert!(killed.is_err());
+    board.provoke(id, tag);
+    assert!(board.is_provoked(id, tag));
+    let cleared = Cell::new(false);
+    board.take_back(id, tag, || cleared.set(true));
+    assert!(cleared.get());
 }

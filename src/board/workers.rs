@@ -1,11 +1,13 @@
 //! The slots of the workers: what children tell each other of a worker that
 //! httpd's own record of it has no place for. They keep their owner through reloads.
 
+use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::ids::{Tag, WorkerId};
 use super::layout::{
-    RESCUE_COUNTS, WORKER_KEPT, WORKER_RESCUES, WORKER_TAG, WORKER_TOLD, WORKER_WORDS,
+    RESCUE_COUNTS, WORKER_KEPT, WORKER_PROVOKED, WORKER_RESCUES, WORKER_TAG, WORKER_TOLD,
+    WORKER_WORDS,
 };
 use super::{Board, Plan};
 use crate::logic::rescues::Rescues;
@@ -20,6 +22,11 @@ pub enum RescueCount {
 }
 
 const _: () = assert!(WORKER_TOLD + RESCUE_COUNTS <= WORKER_WORDS);
+
+/// The last request is taking back: others wait.
+const CLEARING: u64 = 1 << 63;
+/// So long: clearing is three stores.
+const CLEARING_SPINS: u32 = 100_000;
 
 impl Board {
     /// Number of worker slots.
@@ -99,6 +106,67 @@ impl Board {
                 word.store(count, Ordering::Relaxed);
             }
         }
+    }
+
+    /// A request is about to make mod_proxy put this member into error, for nothing: [`Board::take_back`]
+    /// must follow. While such requests are under way the error stays, because each of them is led to another
+    /// member by it. Waits for a moment while the last one of others takes back.
+    pub fn provoke(&self, id: WorkerId, tag: Tag) {
+        let Some(word) = self.provoked_word(id, tag) else {
+            return;
+        };
+        for _ in 0..CLEARING_SPINS {
+            let seen = word.load(Ordering::Acquire);
+            let more = seen.wrapping_add(1);
+            let free = seen & CLEARING == 0;
+            if free
+                && word
+                    .compare_exchange(seen, more, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return;
+            }
+            hint::spin_loop();
+        }
+        // Whoever was clearing has been killed.
+        word.store(1, Ordering::Release);
+    }
+
+    /// Whether requests are between [`Board::provoke`] and [`Board::take_back`].
+    pub fn is_provoked(&self, id: WorkerId, tag: Tag) -> bool {
+        self.provoked_word(id, tag)
+            .is_some_and(|word| word.load(Ordering::Acquire) & !CLEARING != 0)
+    }
+
+    /// The request has its other member (or none was found). The last one calls `clear`, which ends the error.
+    pub fn take_back(&self, id: WorkerId, tag: Tag, clear: impl FnOnce()) {
+        let Some(word) = self.provoked_word(id, tag) else {
+            return clear();
+        };
+        let less = |seen: u64| match seen & !CLEARING {
+            0 | 1 => Some(CLEARING),
+            n => Some((n - 1) | (seen & CLEARING)),
+        };
+        let last = word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
+            .is_ok_and(|seen| seen & !CLEARING <= 1);
+        if last {
+            clear();
+            word.fetch_and(!CLEARING, Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets requests that never took back: their child was killed. Leader only.
+    pub fn forget_provoked(&self, id: WorkerId, tag: Tag) {
+        if let Some(word) = self.provoked_word(id, tag) {
+            word.store(0, Ordering::Release);
+        }
+    }
+
+    fn provoked_word(&self, id: WorkerId, tag: Tag) -> Option<&'static AtomicU64> {
+        let words = self.worker(id)?;
+        let owned = words[WORKER_TAG].load(Ordering::Acquire) == tag.0;
+        owned.then(|| &words[WORKER_PROVOKED])
     }
 
     /// Reads from the slot of this owner; `None` when it is, or has just become, another's.

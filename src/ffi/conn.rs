@@ -67,10 +67,10 @@ fn current() -> Option<Request<'static>> {
     Some(unsafe { Request::new(key as *mut sys::request_rec) })
 }
 
-/// Tells the request whom it has reached. `first`: with the first connection of an attempt.
+/// Tells the request whom it has reached. `first`: with the first connection of its first attempt.
 fn say_addr(conn: &Conn, first: bool) {
     if let Some(r) = current() {
-        if first && r.history().is_none() {
+        if first {
             r.env_first(&conn.text);
         } else {
             r.env_addr(&conn.text);
@@ -149,16 +149,19 @@ unsafe extern "C" fn input_filter(
     block: sys::apr_read_type_e,
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
-    // Lines of an answer come by the dozen, and never first: nothing but the call.
-    if mode != LINE {
+    // Lines and pieces of an answer come by the dozen, and never first: nothing but the call.
+    if mode == sys::ap_input_mode_t_AP_MODE_SPECULATIVE && block != WAITS {
         // SAFETY: httpd's own call, passed on.
         return unsafe { first_look(f, bb, mode, block, readbytes) };
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    let status = unsafe { sys::ap_get_brigade((*f).next, bb, LINE, block, readbytes) };
+    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
     if status != sys::APR_SUCCESS as sys::apr_status_t {
         // SAFETY: httpd's own filter, in its own call.
-        return unsafe { failed_read(f, LINE, block, status) };
+        return unsafe { failed_read(f, mode, block, status) };
+    }
+    if mode == BYTES {
+        return status;
     }
     // SAFETY: httpd's brigade; its list begins with a bucket, or is its own sentinel.
     unsafe {
@@ -168,7 +171,7 @@ unsafe extern "C" fn input_filter(
         }
     }
     // SAFETY: as above.
-    unsafe { empty_read(f, bb, block) }
+    unsafe { empty_read(f, bb, mode, block) }
 }
 
 /// A read that brought an empty line of nothing: the first one at the end of a connection.
@@ -179,21 +182,23 @@ unsafe extern "C" fn input_filter(
 unsafe fn empty_read(
     f: *mut sys::ap_filter_t,
     bb: *mut sys::apr_bucket_brigade,
+    mode: sys::ap_input_mode_t,
     block: sys::apr_read_type_e,
 ) -> sys::apr_status_t {
-    let waits = block == sys::apr_read_type_e_APR_BLOCK_READ;
     // SAFETY: by the caller's promise.
     unsafe {
-        if waits && sys::live_brigade_is_empty(bb) != 0 {
-            return failed_read(f, LINE, block, sys::APR_EOF as sys::apr_status_t);
+        if block == WAITS && sys::live_brigade_is_empty(bb) != 0 {
+            return failed_read(f, mode, block, sys::APR_EOF as sys::apr_status_t);
         }
     }
     sys::APR_SUCCESS as sys::apr_status_t
 }
 
-const LINE: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_GETLINE;
+const WAITS: sys::apr_read_type_e = sys::apr_read_type_e_APR_BLOCK_READ;
+const BYTES: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_READBYTES;
 
-/// A read that may be the first of its attempt on this connection.
+/// A read that may be the first of its attempt on this connection: a look that does not wait, as
+/// ap_check_pipeline() takes before each use of a pooled connection.
 ///
 /// # Safety
 /// As for `input_filter`, which httpd calls.
@@ -214,12 +219,7 @@ unsafe fn first_look(
         return sys::APR_EOF as sys::apr_status_t;
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
-    if status == sys::APR_SUCCESS as sys::apr_status_t {
-        return status;
-    }
-    // SAFETY: httpd's own filter, in its own call.
-    unsafe { failed_read(f, mode, block, status) }
+    unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) }
 }
 
 /// A read that brought nothing. Returns what mod_proxy shall see: an answer that ends before it has begun
@@ -234,22 +234,21 @@ unsafe fn failed_read(
     block: sys::apr_read_type_e,
     status: sys::apr_status_t,
 ) -> sys::apr_status_t {
-    let line = mode == LINE;
-    let body = mode == sys::ap_input_mode_t_AP_MODE_READBYTES;
-    let waits = block == sys::apr_read_type_e_APR_BLOCK_READ;
+    // The rest of the header, line by line (and a look ahead whether a line is continued).
+    let line = mode != BYTES;
     guard("a failed read", status, || {
         // SAFETY: by the caller's promise; the context is that of `attach`, held by the connection's pool.
         let (conn, c) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).c) };
         let cause = cause_of(status);
-        // A look before the use is no part of the attempt. Time-outs in the midst may be those of a loop
-        // (mod_proxy_http2); an end there may be the regular one, then the attempt succeeds.
-        let ends = line || (body && cause != Some(Cause::TimedOut));
+        // Time-outs in the midst may be those of a loop (mod_proxy_http2); an end there may be the regular one,
+        // then the attempt succeeds.
+        let ends = line || cause != Some(Cause::TimedOut);
         let (Some(cause), true) = (cause, ends) else {
             return status;
         };
         // SAFETY: as above.
         unsafe { note(conn, c, cause) };
-        let hide = line && waits && cause != Cause::TimedOut && child_rescues(conn);
+        let hide = line && block == WAITS && cause != Cause::TimedOut && child_rescues(conn);
         if hide && current().is_some_and(|r| !r.is_answered()) {
             sys::APR_TIMEUP as sys::apr_status_t
         } else {

@@ -9,7 +9,7 @@ use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
 use super::{address, conn, module, params, sys};
-use crate::adopt::request::{self, Enter};
+use crate::adopt::request::{self, Enter, How};
 use crate::adopt::{child, gather, plan};
 use crate::config;
 use crate::log as log_line;
@@ -225,12 +225,14 @@ unsafe extern "C" fn scheme_handler(
         let status =
             unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
         let after = guard("the request's end", After::Over(status), || {
-            let Some(over) = request::leave(child, request, status == sys::SUSPENDED) else {
+            let how = match status {
+                OK => How::Succeeded,
+                sys::SUSPENDED => How::Suspended,
+                _ => How::Failed,
+            };
+            let Some(over) = request::leave(child, request, how) else {
                 return After::Over(status);
             };
-            if status == OK {
-                return After::Over(status);
-            }
             let outcome = Outcome {
                 status,
                 // SAFETY: the request under way, used by this thread only.

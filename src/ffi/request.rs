@@ -71,6 +71,12 @@ impl Request<'_> {
         unsafe { sys::live_request_is_answered(self.raw) != 0 }
     }
 
+    /// Whether it belongs to a session of one member (`stickysession`).
+    pub fn has_session(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_has_session(self.raw) != 0 }
+    }
+
     /// Whether this attempt has brought a status line.
     pub fn has_status(self) -> bool {
         // SAFETY: as above.

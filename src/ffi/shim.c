@@ -361,6 +361,12 @@ int live_request_upgrades(const request_rec *r)
     return apr_table_get(r->headers_in, "Upgrade") != NULL;
 }
 
+/* A note of mod_proxy_balancer's pre_request. */
+int live_request_has_session(const request_rec *r)
+{
+    return apr_table_get(r->notes, "session-route") != NULL;
+}
+
 /* mod_proxy_http has read a status line in this attempt. */
 int live_request_has_status(const request_rec *r)
 {

@@ -93,6 +93,7 @@ int live_request_body_is_unsent(const request_rec *r);
 int live_request_is_answered(const request_rec *r);
 int live_request_may_have_body(const request_rec *r);
 int live_request_upgrades(const request_rec *r);
+int live_request_has_session(const request_rec *r);
 int live_request_has_status(const request_rec *r);
 int live_brigade_is_empty(const apr_bucket_brigade *bb);
 int live_tls_failed(const conn_rec *c);

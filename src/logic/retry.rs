@@ -62,6 +62,8 @@ pub struct Facts {
     pub rescued: bool,
     /// mod_proxy's own loop can reach another usable member.
     pub other_member: bool,
+    /// The request belongs to a session of this member.
+    pub sticky: bool,
     /// The worker has another address that is not known as down.
     pub other_address: bool,
     /// `liverescue` is on.
@@ -89,11 +91,9 @@ pub enum Next {
 pub const fn next(failure: &Failure, facts: &Facts) -> Next {
     if !facts.may_repeat() {
         Next::Fail
-    } else if failure.is_keepalive_race() {
-        Next::SameWorker
-    } else if facts.other_member {
+    } else if facts.other_member && !(facts.sticky && failure.is_keepalive_race()) {
         Next::NextMember
-    } else if facts.other_address {
+    } else if facts.other_address || failure.is_keepalive_race() {
         Next::SameWorker
     } else {
         Next::Fail
@@ -120,11 +120,11 @@ mod tests {
         Cause::Tls,
     ];
 
-    /// All combinations: five causes, nine yes-or-no questions.
+    /// All combinations: five causes, ten yes-or-no questions.
     fn all() -> impl Iterator<Item = (Failure, Facts)> {
         let numbers = CAUSES
             .into_iter()
-            .flat_map(|c| (0..1 << 9).map(move |n| (c, n)));
+            .flat_map(|c| (0..1 << 10).map(move |n| (c, n)));
         numbers.map(|(cause, n): (Cause, u32)| {
             let bit = |at: u32| n >> at & 1 == 1;
             let failure = Failure {
@@ -140,6 +140,7 @@ mod tests {
                 other_member: bit(6),
                 other_address: bit(7),
                 allowed: bit(8),
+                sticky: bit(9),
             };
             (failure, facts)
         })
@@ -164,10 +165,13 @@ mod tests {
                 | (_, false, _)
                 | (_, _, true) => false,
             };
-            let place = match (race, facts.other_member, facts.other_address) {
-                (true, _, _) | (false, false, true) => Next::SameWorker,
-                (false, true, _) => Next::NextMember,
-                (false, false, false) => Next::Fail,
+            let stays = race && facts.sticky;
+            let place = match (stays, facts.other_member, facts.other_address, race) {
+                (true, ..) | (false, false, true, _) | (false, false, false, true) => {
+                    Next::SameWorker
+                }
+                (false, true, ..) => Next::NextMember,
+                (false, false, false, false) => Next::Fail,
             };
             let wanted = if forbidden.contains(&true) {
                 Next::Fail
@@ -177,9 +181,9 @@ mod tests {
             assert_eq!(next(&failure, &facts), wanted, "{failure:?} {facts:?}");
             counts[wanted as usize] += 1;
         }
-        // 5 causes x 16 combinations are not forbidden: 8 races; of the other 72 half have another
-        // member, and half of the rest another address.
-        assert_eq!(counts, [2560 - 62, 8 + 18, 36]);
+        // 5 causes x 32 combinations are not forbidden. Races: 2 x 8, of which 8 stay, 4 go to another member, 4
+        // have none. Of the other 144 half have another member, and half of the rest another address.
+        assert_eq!(counts, [5120 - 124, 12 + 36, 4 + 72]);
     }
 
     const LUCKY: Facts = Facts {
@@ -188,6 +192,7 @@ mod tests {
         answered: false,
         rescued: false,
         other_member: true,
+        sticky: false,
         other_address: true,
         allowed: true,
     };
@@ -200,8 +205,8 @@ mod tests {
             begun,
         };
         for (failure, wanted) in [
-            (failure(Cause::Closed, true, false), Next::SameWorker),
-            (failure(Cause::Reset, true, false), Next::SameWorker),
+            (failure(Cause::Closed, true, false), Next::NextMember),
+            (failure(Cause::Reset, true, false), Next::NextMember),
             (failure(Cause::Reset, true, true), Next::NextMember),
             (failure(Cause::Reset, false, false), Next::NextMember),
             (failure(Cause::Dead, true, false), Next::NextMember),
@@ -218,6 +223,14 @@ mod tests {
         // The keep-alive race needs nobody else.
         let race = failure(Cause::Closed, true, false);
         assert_eq!(next(&race, &alone), Next::SameWorker);
+        // A session stays where it is, if it can.
+        let session = Facts {
+            sticky: true,
+            ..LUCKY
+        };
+        assert_eq!(next(&race, &session), Next::SameWorker);
+        let fresh = failure(Cause::Closed, false, false);
+        assert_eq!(next(&fresh, &session), Next::NextMember);
         let dead = failure(Cause::Dead, false, false);
         assert_eq!(next(&dead, &alone), Next::Fail);
         let one_of_many = Facts {

@@ -9,7 +9,6 @@ use crate::adopt::child::Child;
 use crate::adopt::gather::Group;
 use crate::adopt::request::Over;
 use crate::board::RescueCount;
-use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::ffi::request::{History, Request};
@@ -111,7 +110,7 @@ fn failed_attempt(
     if kept {
         child.keep_in_error(worker);
     } else {
-        provoke(worker, history);
+        provoke(child, over.entry, worker, history);
     }
     After::Over(UNAVAILABLE)
 }
@@ -130,6 +129,7 @@ fn facts(
         answered: r.is_answered(),
         rescued: history.is_rescued(),
         other_member: group.is_some_and(|group| reaches_another(group, worker, history.turns())),
+        sticky: r.has_session(),
         other_address: child.has_other_address(over.entry, over.peer),
         allowed: true,
     }
@@ -160,33 +160,30 @@ fn give_up(
     // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member.
     if status == UNAVAILABLE && r.body_is_unsent() {
         if failure.cause != Cause::TimedOut {
-            provoke(worker, r.make_history());
+            provoke(child, entry, worker, r.make_history());
         }
         count(child, entry, RescueCount::Retried);
         return After::Over(status);
     }
     count(child, entry, RescueCount::Failed);
     // Without a body the backend may have done the work: no other member must see it.
-    After::Over(if status == UNAVAILABLE {
-        BAD_GATEWAY
-    } else {
-        status
+    After::Over(match status {
+        UNAVAILABLE | SERVER_ERROR => BAD_GATEWAY,
+        other => other,
     })
 }
 
 /// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
-fn provoke(worker: Worker, history: &mut History) {
-    if !worker.is_in_error() && !worker.ignores_errors() {
+fn provoke(child: &Child, entry: u32, worker: Worker, history: &mut History) {
+    if child.provoke(entry, worker) {
         history.set_provoked(worker);
     }
 }
 
 /// Takes an error back that a rescue of this request has provoked. At the request's next step, whatever it is.
 pub fn take_back(child: &Child, r: Request) {
-    if let Some(worker) = r.history().and_then(History::take_provoked)
-        && !child.is_kept(worker, clock::now_ms())
-    {
-        worker.forgive();
+    if let Some(worker) = r.history().and_then(History::take_provoked) {
+        child.take_back(worker);
     }
 }
 
