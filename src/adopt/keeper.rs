@@ -323,7 +323,7 @@ impl Keeper {
             return;
         }
         child.tell_running();
-        let (used, silent) = child.registry.silent(tcp::is_silent);
+        let (used, silent) = child.registry.silent(tcp::silence);
         let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
         self.in_use = used || begun;
         for entry in silent.into_iter().chain(hanging) {

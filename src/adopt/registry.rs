@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -36,14 +36,25 @@ pub struct Conn {
     pub fd: i32,
     /// `peer` and `port` as text, for the environment.
     pub text: CString,
-    /// Address of httpd's record of the connection, which lives as long.
-    pub record: usize,
+    /// Address of httpd's record of the connection; 0 when that has ended.
+    record: AtomicUsize,
     /// The kernel's patience with unacknowledged data is limited.
     limited: AtomicBool,
     /// The keeper has ended the attempt on it: its peer is gone.
     ended: AtomicBool,
-    /// The attempt whose silence was told already.
+    /// The attempt whose silence was told already, and how much of it.
     told: AtomicU64,
+    told_silence: AtomicU8,
+}
+
+/// How silent the peer of a connection in use is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Silence {
+    None,
+    /// A request has been without the first byte of an answer for a while.
+    Answer,
+    /// The peer does not even acknowledge that it was asked whether it is there.
+    Total,
 }
 
 /// The connection was shut down by the keeper: it must be treated as ended.
@@ -67,10 +78,11 @@ impl Conn {
             port,
             fd,
             text: CString::new(peer.with_port(port)).unwrap_or_default(),
-            record,
+            record: AtomicUsize::new(record),
             limited: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             told: AtomicU64::new(IDLE),
+            told_silence: AtomicU8::new(0),
         }
     }
 
@@ -125,6 +137,16 @@ impl Conn {
         self.user().is_some()
     }
 
+    /// Address of httpd's record of the connection, for the thread that uses it; 0 when that has ended.
+    pub fn record(&self) -> usize {
+        self.record.load(Ordering::Relaxed)
+    }
+
+    /// The record is about to end.
+    pub fn forget_record(&self) {
+        self.record.store(0, Ordering::Relaxed);
+    }
+
     /// Whether data may stay unacknowledged on it for a limited time only.
     pub fn is_limited(&self) -> bool {
         self.limited.load(Ordering::Relaxed)
@@ -137,6 +159,18 @@ impl Conn {
     /// The keeper has ended it while it was in use.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether this silence of an attempt was not told yet; the keeper's only.
+    fn is_news(&self, user: u64, silence: Silence) -> bool {
+        let told = match self.told.swap(user, Ordering::Relaxed) == user {
+            true => self.told_silence.load(Ordering::Relaxed),
+            false => 0,
+        };
+        // A peer that is heard again may fall silent once more; that the answer is awaited is told once.
+        let now = (silence as u8).max(told.min(Silence::Answer as u8));
+        self.told_silence.store(now, Ordering::Relaxed);
+        silence as u8 > told
     }
 
     fn close_if_idle(&self) -> bool {
@@ -205,9 +239,9 @@ impl Registry {
     }
 
     /// Looks for attempts without an answer: whether any connection is in use, and the entries of those
-    /// that `is_silent` (called while the descriptor cannot be closed by others) says so of, each attempt
-    /// once.
-    pub fn silent(&self, is_silent: impl Fn(&Conn) -> bool) -> (bool, Vec<u32>) {
+    /// that `silence` (called while the descriptor cannot be closed by others) says so of, each attempt
+    /// once for each degree.
+    pub fn silent(&self, silence: impl Fn(&Conn) -> Silence) -> (bool, Vec<u32>) {
         let (mut used, mut entries) = (false, Vec::new());
         let mut at = 0;
         loop {
@@ -215,8 +249,7 @@ impl Registry {
             for conn in inner.conns.iter().skip(at).take(BATCH) {
                 let Some(user) = conn.user() else { continue };
                 used = true;
-                if conn.told.load(Ordering::Relaxed) != user && is_silent(conn) {
-                    conn.told.store(user, Ordering::Relaxed);
+                if conn.is_news(user, silence(conn)) {
                     entries.push(conn.entry);
                 }
             }
@@ -361,14 +394,21 @@ mod tests {
             registry.add(c.clone());
         }
         idle.rest(6);
-        assert_eq!(registry.silent(|_| false), (true, vec![]));
-        let asked = |c: &Conn| c.peer == addr(1);
-        assert_eq!(registry.silent(asked), (true, vec![0]));
-        assert_eq!(registry.silent(asked), (true, vec![]), "told");
+        let look = |silence| registry.silent(move |_| silence);
+        let (none, news) = ((true, vec![]), (true, vec![0]));
+        assert_eq!(look(Silence::None), none);
+        assert_eq!(look(Silence::Answer), news);
+        assert_eq!(look(Silence::Answer), none, "told");
+        assert_eq!(look(Silence::Total), news, "worse");
+        assert_eq!(look(Silence::Total), none, "told");
+        assert_eq!(look(Silence::Answer), none, "heard again");
+        assert_eq!(look(Silence::None), none);
+        assert_eq!(look(Silence::Answer), none, "still the same request");
+        assert_eq!(look(Silence::Total), news, "once more");
         waiting.rest(5);
-        assert_eq!(registry.silent(|_| true), (false, vec![]));
+        assert_eq!(look(Silence::Total), (false, vec![]));
         waiting.touch(Some(7)).unwrap();
-        assert_eq!(registry.silent(asked), (true, vec![0]), "another attempt");
+        assert_eq!(look(Silence::Answer), news, "another attempt");
     }
 
     #[test]

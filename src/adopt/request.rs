@@ -212,6 +212,22 @@ pub fn note_failure(failure: Failure) {
     });
 }
 
+/// The connection that the attempt under way in this thread has used last.
+pub fn last_conn() -> Option<Arc<Conn>> {
+    let last = |here: &Here| {
+        let stack = here.stack.borrow();
+        let attempt = stack.last()?;
+        let [first, second] = &attempt.touched;
+        attempt
+            .more
+            .last()
+            .or(second.as_ref())
+            .or(first.as_ref())
+            .cloned()
+    };
+    HERE.try_with(last).ok().flatten()
+}
+
 /// The entry and number of the attempt under way in this thread, if it is at one of our workers.
 pub fn current() -> Option<(u32, u64)> {
     let top = |here: &Here| {

@@ -121,17 +121,18 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
         let conn = unsafe { Arc::from_raw(data.cast::<Conn>().cast_const()) };
         child.registry.remove(&conn);
         if !conn.is_used() {
+            conn.forget_record();
             return;
         }
-        let c = conn.record as *const sys::conn_rec;
+        let c = conn.record() as *const sys::conn_rec;
         // SAFETY: the record lives in the pool that is being cleaned, whose memory is freed after all cleanups.
         let (aborted, tls) = unsafe { ((*c).aborted != 0, sys::live_tls_failed(c) != 0) };
         if aborted || tls {
             // It was not possible to send the request (or what was left of it).
             let cause = if tls { Cause::Tls } else { Cause::Reset };
-            // SAFETY: as above.
-            unsafe { note(&conn, c, cause) };
+            note(&conn, cause);
         }
+        conn.forget_record();
         // Closed in the middle of an attempt that has had no answer: it was reset, closed by its peer, or
         // given up by httpd.
         if tcp::waits(&conn) {
@@ -141,7 +142,14 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
     sys::APR_SUCCESS as sys::apr_status_t
 }
 
-/// Every use of a pooled connection begins with a look through its filters (ap_check_pipeline).
+const WAITS: sys::apr_read_type_e = sys::apr_read_type_e_APR_BLOCK_READ;
+const BYTES: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_READBYTES;
+const SUCCESS: sys::apr_status_t = sys::APR_SUCCESS as sys::apr_status_t;
+
+/// The filter of each backend connection.
+///
+/// The lines of a header come by the dozen (and a look ahead after each of them): they pay for the call and the
+/// test of its outcome, no more. What else is needed when they end is found in [`ended_line`].
 unsafe extern "C" fn input_filter(
     f: *mut sys::ap_filter_t,
     bb: *mut sys::apr_bucket_brigade,
@@ -149,106 +157,51 @@ unsafe extern "C" fn input_filter(
     block: sys::apr_read_type_e,
     readbytes: sys::apr_off_t,
 ) -> sys::apr_status_t {
-    // Lines and pieces of an answer come by the dozen, and never first: nothing but the call.
-    if mode == sys::ap_input_mode_t_AP_MODE_SPECULATIVE && block != WAITS {
+    if block != WAITS || mode == BYTES {
         // SAFETY: httpd's own call, passed on.
-        return unsafe { first_look(f, bb, mode, block, readbytes) };
+        return unsafe { other_read(f, bb, mode, block, readbytes) };
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
-    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
-    if status != sys::APR_SUCCESS as sys::apr_status_t {
-        // SAFETY: httpd's own filter, in its own call.
-        return unsafe { failed_read(f, mode, block, status) };
-    }
-    if mode == BYTES {
-        return status;
-    }
+    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, WAITS, readbytes) };
     // SAFETY: httpd's brigade; its list begins with a bucket, or is its own sentinel.
     unsafe {
         let first = (*bb).list.next;
-        if !ptr::eq(first.cast(), &raw const (*bb).list) && (*first).length != 0 {
+        if status == SUCCESS
+            && !ptr::eq(first.cast(), &raw const (*bb).list)
+            && (*first).length != 0
+        {
             return status;
         }
+        ended_line(bb, status)
     }
-    // SAFETY: as above.
-    unsafe { empty_read(f, bb, mode, block) }
 }
 
-/// A read that brought an empty line of nothing: the first one at the end of a connection.
+/// A line that did not come; or one of nothing, which is the first thing that is read at the end of a connection.
+/// Returns what mod_proxy shall see: an answer that ends before it has begun looks like a time-out, because
+/// mod_proxy_http drops the client's connection otherwise.
 ///
 /// # Safety
-/// As for `input_filter`, which httpd calls.
+/// `bb` is httpd's brigade of the read.
 #[cold]
-unsafe fn empty_read(
-    f: *mut sys::ap_filter_t,
-    bb: *mut sys::apr_bucket_brigade,
-    mode: sys::ap_input_mode_t,
-    block: sys::apr_read_type_e,
-) -> sys::apr_status_t {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        if block == WAITS && sys::live_brigade_is_empty(bb) != 0 {
-            return failed_read(f, mode, block, sys::APR_EOF as sys::apr_status_t);
-        }
-    }
-    sys::APR_SUCCESS as sys::apr_status_t
-}
-
-const WAITS: sys::apr_read_type_e = sys::apr_read_type_e_APR_BLOCK_READ;
-const BYTES: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_READBYTES;
-
-/// A read that may be the first of its attempt on this connection: a look that does not wait, as
-/// ap_check_pipeline() takes before each use of a pooled connection.
-///
-/// # Safety
-/// As for `input_filter`, which httpd calls.
-#[inline(never)]
-unsafe fn first_look(
-    f: *mut sys::ap_filter_t,
-    bb: *mut sys::apr_bucket_brigade,
-    mode: sys::ap_input_mode_t,
-    block: sys::apr_read_type_e,
-    readbytes: sys::apr_off_t,
-) -> sys::apr_status_t {
-    // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
-    let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
-    // SAFETY: as above; the reference ends before `begin_use`.
-    let known = unsafe { (*conn).is_used_by(request::number()) };
-    // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
-    if !known && unsafe { begin_use(conn) }.is_err() {
-        return sys::APR_EOF as sys::apr_status_t;
-    }
-    // SAFETY: the next filter of this connection, with httpd's own arguments.
-    unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) }
-}
-
-/// A read that brought nothing. Returns what mod_proxy shall see: an answer that ends before it has begun
-/// looks like a time-out, because mod_proxy_http drops the client's connection otherwise.
-///
-/// # Safety
-/// `f` is the filter of `attach` during its call.
-#[cold]
-unsafe fn failed_read(
-    f: *mut sys::ap_filter_t,
-    mode: sys::ap_input_mode_t,
-    block: sys::apr_read_type_e,
+unsafe fn ended_line(
+    bb: *const sys::apr_bucket_brigade,
     status: sys::apr_status_t,
 ) -> sys::apr_status_t {
-    // The rest of the header, line by line (and a look ahead whether a line is continued).
-    let line = mode != BYTES;
-    guard("a failed read", status, || {
-        // SAFETY: by the caller's promise; the context is that of `attach`, held by the connection's pool.
-        let (conn, c) = unsafe { (&*(*f).ctx.cast::<Conn>().cast_const(), (*f).c) };
-        let cause = cause_of(status);
-        // Time-outs in the midst may be those of a loop (mod_proxy_http2); an end there may be the regular one,
-        // then the attempt succeeds.
-        let ends = line || cause != Some(Cause::TimedOut);
-        let (Some(cause), true) = (cause, ends) else {
+    // SAFETY: by the caller's promise.
+    if status == SUCCESS && unsafe { sys::live_brigade_is_empty(bb) == 0 } {
+        return status;
+    }
+    let ended = if status == SUCCESS {
+        sys::APR_EOF as sys::apr_status_t
+    } else {
+        status
+    };
+    guard("a line that did not come", status, || {
+        let (Some(cause), Some(conn)) = (cause_of(ended), request::last_conn()) else {
             return status;
         };
-        // SAFETY: as above.
-        unsafe { note(conn, c, cause) };
-        let hide = line && block == WAITS && cause != Cause::TimedOut && child_rescues(conn);
+        note(&conn, cause);
+        let hide = cause != Cause::TimedOut && child_rescues(&conn);
         if hide && current().is_some_and(|r| !r.is_answered()) {
             sys::APR_TIMEUP as sys::apr_status_t
         } else {
@@ -257,17 +210,54 @@ unsafe fn failed_read(
     })
 }
 
+/// A read that does not wait, or one of any number of bytes.
+///
+/// # Safety
+/// As for `input_filter`, which httpd calls.
+#[inline(never)]
+unsafe fn other_read(
+    f: *mut sys::ap_filter_t,
+    bb: *mut sys::apr_bucket_brigade,
+    mode: sys::ap_input_mode_t,
+    block: sys::apr_read_type_e,
+    readbytes: sys::apr_off_t,
+) -> sys::apr_status_t {
+    // Before each use of a pooled connection ap_check_pipeline() has a look at it.
+    if mode == sys::ap_input_mode_t_AP_MODE_SPECULATIVE {
+        // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
+        let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
+        // SAFETY: as above; the reference ends before `begin_use`.
+        let known = unsafe { (*conn).is_used_by(request::number()) };
+        // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
+        if !known && unsafe { begin_use(conn) }.is_err() {
+            return sys::APR_EOF as sys::apr_status_t;
+        }
+    }
+    // SAFETY: the next filter of this connection, with httpd's own arguments.
+    let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
+    if status != SUCCESS && mode == BYTES {
+        guard("a read that failed", (), || {
+            // Time-outs may be those of a loop (mod_proxy_http2); an end may be the regular one, then the attempt
+            // succeeds.
+            let cause = cause_of(status).filter(|cause| *cause != Cause::TimedOut);
+            if let (Some(cause), Some(conn)) = (cause, request::last_conn()) {
+                note(&conn, cause);
+            }
+        });
+    }
+    status
+}
+
 fn child_rescues(conn: &Conn) -> bool {
     child::current().is_some_and(|child| child.rescues(conn.entry))
 }
 
-/// Notes how the attempt under way in this thread has failed on this connection.
-///
-/// # Safety
-/// `c` is the connection's record, which lives.
-unsafe fn note(conn: &Conn, c: *const sys::conn_rec, cause: Cause) {
-    // SAFETY: by the caller's promise.
-    let reused = unsafe { (*c).keepalives > 0 };
+/// Notes how the attempt under way in this thread has failed on this connection, which is its own.
+fn note(conn: &Conn, cause: Cause) {
+    let c = conn.record() as *const sys::conn_rec;
+    // SAFETY: NULL, or a record that lives: it is forgotten in the cleanup of its pool (`forget`), which only the
+    // thread that uses the connection runs, and this is that thread.
+    let reused = unsafe { c.as_ref() }.is_some_and(|c| c.keepalives > 0);
     let begun = current().is_some_and(|r| r.has_status());
     let cause = if conn.is_ended() { Cause::Dead } else { cause };
     request::note_failure(Failure {

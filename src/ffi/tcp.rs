@@ -6,12 +6,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::sys;
-use crate::adopt::registry::Conn;
+use crate::adopt::registry::{Conn, Silence};
 use crate::logic::addr::Addr;
 use crate::logic::ended::Pulse;
 
 /// How long a request without the first byte of an answer counts as ordinary, in milliseconds.
 const SILENT_MS: u32 = 250;
+/// The kernel's question after a second of silence should have been answered by now.
+const UNHEARD_MS: u32 = 1_050;
 /// After so many seconds without a word from the peer the kernel asks whether it is still there, and again.
 const KEEPALIVE_S: c_int = 1;
 /// Questions without an answer after which a connection without TCP_USER_TIMEOUT is ended.
@@ -22,13 +24,21 @@ const USER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Whether a request went out on this connection a while ago and nothing has come back.
 ///
 /// The caller holds the registry's lock, so the descriptor is still this connection's.
-pub fn is_silent(conn: &Conn) -> bool {
-    Info::of(conn.fd).is_some_and(|info| {
-        // Each repetition of unacknowledged data is "sent" again: after the first one enough is known.
-        // A clock tick cannot tell what was sent and received within it: one look too many.
-        info.received_ms >= info.sent_ms
-            && (info.pulse.retransmits > 0 || info.sent_ms >= SILENT_MS)
-    })
+pub fn silence(conn: &Conn) -> Silence {
+    let Some(info) = Info::of(conn.fd) else {
+        return Silence::None;
+    };
+    if info.pulse.probes > 0 && info.pulse.last_ack_ms >= UNHEARD_MS {
+        return Silence::Total;
+    }
+    // Each repetition of unacknowledged data is "sent" again: after the first one enough is known.
+    // A clock tick cannot tell what was sent and received within it: one look too many.
+    let long = info.pulse.retransmits > 0 || info.sent_ms >= SILENT_MS;
+    if info.received_ms >= info.sent_ms && long {
+        Silence::Answer
+    } else {
+        Silence::None
+    }
 }
 
 /// The signs of life of this connection's peer. The caller holds the registry's lock.

@@ -10,24 +10,30 @@ const AHEAD_S: u32 = 2;
 
 /// Whether one more rescue is allowed, and the budget's word with it counted.
 ///
-/// The word holds a second (of the monotonic clock) in its high 32 bits and the rescues of that second in
-/// its low ones. A second a little ahead counts as this one: another child has just seen the clock tick.
-/// One far ahead, or in the past, is over. So whatever the word says, it forbids nothing for long.
+/// The word holds a second (of the monotonic clock) in its high 32 bits, below it the most requests that were
+/// under way in that second, and in the low 16 bits its rescues. The most, because requests that fail together
+/// are fewer with each one that was rescued. A second a little ahead counts as this one: another child has just
+/// seen the clock tick. One far ahead, or in the past, is over. So whatever the word says, it forbids nothing
+/// for long.
 pub const fn allows(word: u64, now_s: u64, running: u64) -> Option<u64> {
-    let (second, spent) = ((word >> 32) as u32, word as u32);
+    let (second, most, spent) = ((word >> 32) as u32, word as u32 >> 16, word & LOW);
     let now = now_s as u32;
-    let (second, spent) = if second.wrapping_sub(now) <= AHEAD_S {
-        (second, spent)
+    let (second, most, spent) = if second.wrapping_sub(now) <= AHEAD_S {
+        (second, most as u64, spent)
     } else {
-        (now, 0)
+        (now, 0, 0)
     };
-    let share = running.saturating_mul(SHARE_PERCENT) / 100;
-    if (spent as u64) < share.saturating_add(PER_SECOND) {
-        Some((second as u64) << 32 | spent.saturating_add(1) as u64)
+    let running = if running < LOW { running } else { LOW };
+    let most = if running > most { running } else { most };
+    if spent < LOW && spent < most * SHARE_PERCENT / 100 + PER_SECOND {
+        Some((second as u64) << 32 | most << 16 | (spent + 1))
     } else {
         None
     }
 }
+
+/// The most that 16 bits hold.
+const LOW: u64 = 0xffff;
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +55,17 @@ mod tests {
         for (running, wanted) in [(0, 10), (1, 11), (16, 26), (400, 410), (u64::MAX, 10_000)] {
             assert_eq!(spend(0, 77, running).0, wanted, "{running} running");
         }
+    }
+
+    /// Requests that die together are fewer with each one that was rescued.
+    #[test]
+    fn all_that_die_together_are_rescued() {
+        let mut word = 0;
+        for left in (1..=200).rev() {
+            word = allows(word, 77, left).expect("its share");
+        }
+        let (count, _) = spend(word, 77, 0);
+        assert_eq!(count, 10, "then only the few");
     }
 
     #[test]
@@ -89,9 +106,11 @@ mod tests {
                 assert!((0..4).any(|wait| open(&wait)), "{word:x} at {now}");
             }
         }
-        // Its count cannot overflow into the second.
+        // Its counts cannot overflow into each other.
         let full = 5 << 32 | u64::from(u32::MAX);
-        assert_eq!(allows(full, 5, u64::MAX), Some(full));
+        assert_eq!(allows(full, 5, u64::MAX), None);
+        let almost = full - 1;
+        assert_eq!(allows(almost, 5, u64::MAX), Some(full));
         // The clock went far back.
         assert_eq!(spend(900 << 32 | 50, 5, 0).0, 10);
     }
