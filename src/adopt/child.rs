@@ -192,10 +192,15 @@ impl Child {
         let Some((id, tag)) = self.planned(entry).and_then(|p| p.seat) else {
             return false;
         };
-        if worker.ignores_errors() || (worker.is_in_error() && !self.board.is_provoked(id, tag)) {
+        if worker.ignores_errors() {
             return false;
         }
-        self.board.provoke(id, tag);
+        // Counted first: from now on nobody clears.
+        let first = self.board.provoke(id, tag);
+        if first && worker.is_in_error() {
+            self.board.take_back(id, tag, || ());
+            return false;
+        }
         true
     }
 

@@ -153,8 +153,8 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     let cleared = Cell::new(0);
     let take_back = || board.take_back(id, tag, || cleared.set(cleared.get() + 1));
     assert!(!board.is_provoked(id, tag));
-    board.provoke(id, tag);
-    board.provoke(id, tag);
+    assert!(board.provoke(id, tag), "the first");
+    assert!(!board.provoke(id, tag));
     assert!(board.is_provoked(id, tag));
     take_back();
     assert_eq!(cleared.get(), 0, "the other one needs it");
@@ -162,11 +162,11 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     assert_eq!(cleared.get(), 1);
     assert!(!board.is_provoked(id, tag));
     // One that was forgotten meanwhile: no harm.
-    board.provoke(id, tag);
+    let _ = board.provoke(id, tag);
     board.forget_provoked(id, tag);
     take_back();
     assert_eq!(cleared.get(), 2);
-    board.provoke(id, tag);
+    let _ = board.provoke(id, tag);
     assert!(board.is_provoked(id, tag));
 }
 
@@ -201,12 +201,12 @@ fn nobody_provokes_while_another_clears() {
 fn a_child_killed_while_it_clears_holds_nobody_up() {
     let (board, id, tag) = (board(), ID, TAG);
     board.assign_worker(id, tag);
-    board.provoke(id, tag);
+    let _ = board.provoke(id, tag);
     let killed = panic::catch_unwind(AssertUnwindSafe(|| {
         board.take_back(id, tag, || panic!("killed"))
     }));
     assert!(killed.is_err());
-    board.provoke(id, tag);
+    let _ = board.provoke(id, tag);
     assert!(board.is_provoked(id, tag));
     let cleared = Cell::new(false);
     board.take_back(id, tag, || cleared.set(true));

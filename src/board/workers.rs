@@ -110,10 +110,10 @@ impl Board {
 
     /// A request is about to make mod_proxy put this member into error, for nothing: [`Board::take_back`]
     /// must follow. While such requests are under way the error stays, because each of them is led to another
-    /// member by it. Waits for a moment while the last one of others takes back.
-    pub fn provoke(&self, id: WorkerId, tag: Tag) {
+    /// member by it. Waits for a moment while the last one of others takes back. True for the first of them.
+    pub fn provoke(&self, id: WorkerId, tag: Tag) -> bool {
         let Some(word) = self.provoked_word(id, tag) else {
-            return;
+            return true;
         };
         for _ in 0..CLEARING_SPINS {
             let seen = word.load(Ordering::Acquire);
@@ -124,12 +124,13 @@ impl Board {
                     .compare_exchange(seen, more, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
             {
-                return;
+                return seen == 0;
             }
             hint::spin_loop();
         }
         // Whoever was clearing has been killed.
         word.store(1, Ordering::Release);
+        true
     }
 
     /// Whether requests are between [`Board::provoke`] and [`Board::take_back`].

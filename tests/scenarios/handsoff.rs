@@ -58,7 +58,7 @@ fn unix_backend(w: &World) -> String {
 }
 
 const NOTHING_TO_DO: &str =
-    "its host is an address, there is no DNS to follow, and it is not probed";
+    "its host is an address, there is no DNS to follow, and it is neither probed nor rescued";
 
 /// Path, who answers there with a stock httpd, and a part of the module's reason.
 const LEFT_ALONE: [(&str, &str, &str); 10] = [
@@ -104,7 +104,7 @@ fn hands_off() {
         w.dns.set("remote.test", answers(&["127.0.0.5"], 600));
         let text = left_alone(&unix_backend(w));
         let stock = w.httpd().config(&text.replace("OFF", "")).start();
-        let text = text.replace("OFF", "liveprobe=off");
+        let text = text.replace("OFF", "liveprobe=off liverescue=off");
         let text = format!(
             "{}\nProxyPass /followed/ http://followed.test:9000/\n{text}",
             Mark::RESOLVER
@@ -223,7 +223,7 @@ fn copies_in_virtual_hosts_have_one_line() {
         let _backends = backends();
         set_app(w, &[IP_A]);
         let mut text =
-            "ProxyLive on\nProxyPass /number/ http://127.0.0.2:9000/ liveprobe=off\n".to_owned();
+            "ProxyLive on\nProxyPass /number/ http://127.0.0.2:9000/ liveprobe=off liverescue=off\n".to_owned();
         for n in 1..=4 {
             text += &format!(
                 "<VirtualHost *:8080>\nServerName v{n}.front\nProxyPass /app/ http://app.test:9000/\n</VirtualHost>\n"
@@ -277,7 +277,7 @@ fn numeric_hosts_are_probed() {
         let text = "ProxyPass /four http://127.0.0.2:9000/
             ProxyPass /six http://[::1]:9000/
             <Proxy balancer://numbers>
-                BalancerMember http://127.0.0.3:9000 hcmethod=TCP hcinterval=30
+                BalancerMember http://127.0.0.3:9000 hcmethod=TCP hcinterval=30 liverescue=off
             </Proxy>
             ProxyPass /member balancer://numbers/";
         let text = format!("{}\n{text}", Mark::RESOLVER);
