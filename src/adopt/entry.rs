@@ -12,7 +12,6 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::ended;
 use crate::logic::health::{self, AddrHealth, State as Health, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
@@ -304,30 +303,6 @@ impl Entry {
     pub fn with_health<R>(&self, look: impl FnOnce(&[Addr], Option<&TargetRecord>) -> R) -> R {
         let state = self.state.lock();
         look(&state.set, state.health.as_ref())
-    }
-
-    /// The addresses in force that are not known as down.
-    pub fn open_addrs(&self) -> impl Iterator<Item = Addr> + use<> {
-        self.with_health(|set, health| {
-            let known = |addr: &Addr| health.and_then(|t| t.addrs.iter().find(|h| h.addr == *addr));
-            let open = |addr: &&Addr| known(addr).is_none_or(|h| h.state != Health::Down);
-            set.iter().filter(open).copied().collect::<Vec<Addr>>()
-        })
-        .into_iter()
-    }
-
-    /// The addresses at which nobody is any more, by the word of probes of the worker's own port; none without
-    /// `liverescue`.
-    pub fn gone_addrs(&self) -> Vec<Addr> {
-        let p = &self.planned;
-        if !p.settings.rescue || p.probe_port() != p.port {
-            return Vec::new();
-        }
-        self.with_health(|_, health| {
-            let known = health.map_or(&[][..], |t| &t.addrs).iter();
-            let gone = known.filter(|h| ended::address_is_gone(health, &h.addr));
-            gone.map(|h| h.addr).collect()
-        })
     }
 
     /// What its addresses make of the worker.

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use super::child::Child;
-use super::entry::{Entry, Progress};
+use super::entry::Progress;
 use super::marks::{Marks, Role};
 use super::plan::IDLE_TICK;
-use super::registry::Conn;
 use super::rescue_log::RescueLog;
-use crate::board::{Kick, RescueCount};
+use super::watch::Watch;
+use crate::board::Kick;
 use crate::ffi::guard::guard;
 use crate::ffi::log::Level;
 use crate::ffi::{clock, futex, hooks, tcp};
 use crate::log;
-use crate::logic::addr::Addr;
-use crate::logic::ended;
 use crate::monitor::leader::Leader;
 
 /// Between tries for a lock that httpd held.
@@ -27,14 +25,14 @@ const SPREAD_LINGER_MS: u64 = 2_000;
 const SWEEP_AFTER_MS: u64 = 50;
 /// Between looks for requests without an answer while there are requests.
 const SILENCE_TICK: Duration = Duration::from_millis(125);
-/// An attempt without a connection is noticed after so long, counted from the first look at it.
-const CONNECT_PATIENCE_MS: u64 = 200;
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
 /// It must still be silent after this.
 const LATE_AGAIN_MS: u64 = 300;
 /// So long a child of the last epoch leads until the first new child is there.
 const HANDOVER_MS: u64 = 5_000;
+/// Between looks for seats of children that were killed.
+const CLEAR_SEATS_MS: u64 = 2_000;
 /// After its own monitor failed a child lets others lead first.
 const LEAD_AGAIN_MS: u64 = 1_000;
 
@@ -70,6 +68,8 @@ struct Keeper {
     child: &'static Child,
     leader: Option<Leader>,
     lead_after_ms: u64,
+    /// When the leading child looks for seats of killed ones next.
+    seats_at_ms: u64,
     /// When a newer epoch was first seen; 0 while there is none.
     outdated_ms: u64,
     generation: u32,
@@ -82,12 +82,7 @@ struct Keeper {
     opened_ms: u64,
     marks: Marks,
     rescues: RescueLog,
-    /// Addresses at which nobody is any more, of which entry, and the generation they are of.
-    gone: (u32, Vec<(u32, Addr)>),
-    /// Number of attempts at the last look.
-    attempts: u64,
-    /// Requests may be waiting for an answer.
-    in_use: bool,
+    watch: Watch,
     heartbeat_lost: bool,
     /// Since when the heartbeat is late; 0 while it is not.
     late_since_ms: u64,
@@ -101,6 +96,7 @@ impl Keeper {
             child,
             leader: None,
             lead_after_ms: 0,
+            seats_at_ms: 0,
             outdated_ms: 0,
             generation: 0,
             swept_generation: 0,
@@ -110,9 +106,7 @@ impl Keeper {
             opened_ms: 0,
             marks: Marks::new(child.entries.len()),
             rescues: RescueLog::new(child.entries.len()),
-            gone: (0, Vec::new()),
-            attempts: 0,
-            in_use: false,
+            watch: Watch::default(),
             heartbeat_lost: false,
             late_since_ms: 0,
             spoke: false,
@@ -125,10 +119,10 @@ impl Keeper {
         self.generation = self.child.board.generation();
         let busy = self.adopt(now);
         self.lead(now);
+        self.clear_seats(now);
         self.watch_heartbeat(now);
         self.mark(busy);
-        self.watch_silence(now);
-        self.end_dead(busy);
+        let in_use = self.watch.step(self.child, now, self.generation, busy);
         self.rescues.step(self.child, now, self.leader.is_some());
         let spreading = self.spread(now);
         self.sweep(now);
@@ -136,7 +130,7 @@ impl Keeper {
             BUSY_TICK
         } else if self.sweep_at_ms != 0 || spreading {
             SPREAD_TICK
-        } else if self.in_use || self.marks.waits() {
+        } else if in_use || self.marks.waits() {
             SILENCE_TICK
         } else {
             self.jittered(now)
@@ -248,6 +242,21 @@ impl Keeper {
         }
     }
 
+    /// Children that were killed leave their seats taken.
+    fn clear_seats(&mut self, now: u64) {
+        if self.leader.is_none() || now < self.seats_at_ms {
+            return;
+        }
+        self.seats_at_ms = now + CLEAR_SEATS_MS;
+        let board = self.child.board;
+        let dead = board
+            .children()
+            .filter(|(_, pid, _)| !clock::process_exists(*pid));
+        for (seat, pid, _) in dead {
+            board.clear_seat(seat, pid);
+        }
+    }
+
     fn watch_heartbeat(&mut self, now: u64) {
         let leader = self.child.board.leader();
         let beat = leader.heartbeat_ms;
@@ -312,51 +321,6 @@ impl Keeper {
             }
         };
         self.marks.step(self.child, self.generation, busy, role);
-    }
-
-    /// Has backends looked at that leave requests without an answer.
-    fn watch_silence(&mut self, now: u64) {
-        let child = self.child;
-        let attempts = child.attempts();
-        let began = std::mem::replace(&mut self.attempts, attempts) != attempts;
-        if !began && !self.in_use {
-            return;
-        }
-        child.tell_running();
-        let (used, silent) = child.registry.silent(tcp::silence);
-        let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
-        self.in_use = used || begun;
-        for entry in silent.into_iter().chain(hanging) {
-            child.kick(entry as usize, Kick::Silent);
-        }
-    }
-
-    /// Ends requests under way at peers that are gone.
-    fn end_dead(&mut self, busy: bool) {
-        if !self.in_use {
-            return;
-        }
-        let child = self.child;
-        if busy || self.gone.0 != self.generation {
-            let entries = child.entries.iter().zip(0u32..);
-            let gone = |(entry, at): (&Entry, u32)| {
-                let addrs = entry.gone_addrs().into_iter();
-                addrs.map(move |addr| (at, addr)).collect::<Vec<_>>()
-            };
-            self.gone = (self.generation, entries.flat_map(gone).collect());
-        }
-        let gone = &self.gone.1;
-        let is_dead = |conn: &Conn| {
-            let suspected = gone.contains(&(conn.entry, conn.peer));
-            let unlimited = child.rescues(conn.entry) && !conn.is_limited();
-            (suspected || unlimited)
-                && tcp::pulse(conn).is_some_and(|pulse| {
-                    (suspected && ended::is_dead(&pulse)) || (unlimited && ended::is_lost(&pulse))
-                })
-        };
-        for entry in child.registry.end(is_dead, tcp::shut_down) {
-            child.count_rescue(entry, RescueCount::Ended, 1);
-        }
     }
 
     /// Counts connections opened and turns the lists; true while connections are being opened.

@@ -11,3 +11,4 @@ pub mod registry;
 pub mod request;
 pub mod rescue_log;
 pub mod tasks;
+pub mod watch;

@@ -1,0 +1,101 @@
+//! The keeper's look at requests under way: who has no answer, and whose peer is gone.
+
+use super::child::Child;
+use super::entry::Entry;
+use super::registry::Conn;
+use crate::board::{Kick, RescueCount};
+use crate::ffi::tcp;
+use crate::logic::addr::Addr;
+use crate::logic::ended;
+use crate::logic::health::State;
+
+/// An attempt without a connection is noticed after so long, counted from the first look at it.
+const CONNECT_PATIENCE_MS: u64 = 200;
+
+/// What the last look has left.
+#[derive(Default, Debug)]
+pub struct Watch {
+    /// Number of attempts then.
+    attempts: u64,
+    /// Requests may be waiting for an answer.
+    in_use: bool,
+    /// Addresses at which nobody is any more, of which entry.
+    gone: Vec<(u32, Addr)>,
+    /// The generation of the board they are of.
+    gone_generation: u32,
+}
+
+impl Watch {
+    /// Has silent backends looked at, and ends requests at peers that are gone. True while requests are under
+    /// way: the next look should come soon. `busy`: not all entries are up to date.
+    pub fn step(&mut self, child: &Child, now: u64, generation: u32, busy: bool) -> bool {
+        let attempts = child.attempts();
+        let began = std::mem::replace(&mut self.attempts, attempts) != attempts;
+        if began || self.in_use {
+            self.watch_silence(child, now);
+        }
+        if self.in_use {
+            self.end_dead(child, generation, busy);
+        }
+        self.in_use
+    }
+
+    fn watch_silence(&mut self, child: &Child, now: u64) {
+        child.tell_running();
+        let (used, silent) = child.registry.silent(tcp::silence);
+        let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
+        self.in_use = used || begun;
+        for entry in silent.into_iter().chain(hanging) {
+            child.kick(entry as usize, Kick::Silent);
+        }
+    }
+
+    fn end_dead(&mut self, child: &Child, generation: u32, busy: bool) {
+        if busy || self.gone_generation != generation {
+            self.gone_generation = generation;
+            let entries = child.entries.iter().zip(0u32..);
+            let gone = |(entry, at): (&Entry, u32)| {
+                let addrs = entry.gone_addrs().into_iter();
+                addrs.map(move |addr| (at, addr)).collect::<Vec<_>>()
+            };
+            self.gone = entries.flat_map(gone).collect();
+        }
+        let is_dead = |conn: &Conn| {
+            let suspected = self.gone.contains(&(conn.entry, conn.peer));
+            let unlimited = child.rescues(conn.entry) && !conn.is_limited();
+            (suspected || unlimited)
+                && tcp::pulse(conn).is_some_and(|pulse| {
+                    (suspected && ended::is_dead(&pulse)) || (unlimited && ended::is_lost(&pulse))
+                })
+        };
+        for entry in child.registry.end(is_dead, tcp::shut_down) {
+            child.count_rescue(entry, RescueCount::Ended, 1);
+        }
+    }
+}
+
+impl Entry {
+    /// The addresses in force that are not known as down.
+    pub fn open_addrs(&self) -> impl Iterator<Item = Addr> + use<> {
+        self.with_health(|set, health| {
+            let known = |addr: &Addr| health.and_then(|t| t.addrs.iter().find(|h| h.addr == *addr));
+            let open = |addr: &&Addr| known(addr).is_none_or(|h| h.state != State::Down);
+            set.iter().filter(open).copied().collect::<Vec<Addr>>()
+        })
+        .into_iter()
+    }
+
+    /// The addresses at which nobody is any more, by the word of probes of the worker's own port; none without
+    /// `liverescue`.
+    pub fn gone_addrs(&self) -> Vec<Addr> {
+        let p = &self.planned;
+        if !p.settings.rescue || p.probe_port() != p.port {
+            return Vec::new();
+        }
+        self.with_health(|_, health| {
+            let known = health.map_or(&[][..], |t| &t.addrs).iter();
+            let gone = known.filter(|h| ended::address_is_gone(health, &h.addr));
+            gone.map(|h| h.addr).collect()
+        })
+    }
+}
