@@ -23,6 +23,8 @@ struct Attempt {
     entry: Option<u32>,
     /// Not the request's first.
     again: bool,
+    /// It rescues the request.
+    rescues: bool,
     id: u64,
     /// What the request was like before; None if the worker is not ours.
     saved: Option<Saved>,
@@ -38,6 +40,8 @@ struct Top {
     request: Cell<usize>,
     /// Its number, if it is at one of our workers.
     number: Cell<u64>,
+    /// It takes no pooled connection.
+    fresh: Cell<bool>,
 }
 
 /// What one thread knows of its attempts.
@@ -48,7 +52,9 @@ struct Here {
 }
 
 thread_local! {
-    static TOP: Top = const { Top { request: Cell::new(0), number: Cell::new(NO_ATTEMPT) } };
+    static TOP: Top = const {
+        Top { request: Cell::new(0), number: Cell::new(NO_ATTEMPT), fresh: Cell::new(false) }
+    };
     static HERE: Here = const { Here { stack: RefCell::new(Vec::new()), desk: OnceCell::new() } };
 }
 
@@ -69,6 +75,7 @@ fn top_changed(stack: &[Attempt]) {
     TOP.with(|top| {
         top.request.set(last.map_or(0, |a| a.request));
         top.number.set(ours.map_or(NO_ATTEMPT, |a| a.id));
+        top.fresh.set(ours.is_some_and(|a| a.rescues));
     });
 }
 
@@ -98,6 +105,7 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
     }
     let history = request.history();
     let again = history.is_some();
+    let rescues = history.as_ref().is_some_and(|h| h.is_rescued());
     if let Some(at) = entry {
         child.refresh_for_request(at);
         if let Some(history) = history {
@@ -108,6 +116,7 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
         request: request.key(),
         entry,
         again,
+        rescues,
         id: child.next_attempt(),
         saved: entry.map(|_| request.save()),
         failure: None,
@@ -241,7 +250,12 @@ pub fn current() -> Option<(u32, u64)> {
 /// A connection is used in this thread (or has just been opened); true when it is the first of
 /// the request's first attempt. The error: the keeper has shut it down, its next user must see it as ended.
 pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
-    let id = number();
+    let (id, fresh) = TOP.with(|top| (top.number.get(), top.fresh.get()));
+    // Other pooled connections may have met the end of the one that failed, also those to other members (all
+    // were left idle as long): a rescue dials.
+    if fresh && !opened {
+        return Err(Ended);
+    }
     let ours = (id != NO_ATTEMPT).then_some(id);
     if !(conn.touch(ours)? || opened) || ours.is_none() {
         return Ok(false);
