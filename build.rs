@@ -9,8 +9,9 @@ use std::process::{Command, exit};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=APXS");
-    println!("cargo:rerun-if-changed=src/ffi/shim.c");
-    println!("cargo:rerun-if-changed=src/ffi/shim.h");
+    for file in ["shim.c", "shim.h", "hold.c", "hold.h"] {
+        println!("cargo:rerun-if-changed=src/ffi/{file}");
+    }
     let flags = Flags::find();
     // A file that is not there would count as changed each time.
     let versions = flags.include.iter().map(|dir| dir.join("ap_mmn.h"));
@@ -135,7 +136,10 @@ fn bindings(flags: &Flags) {
 
 fn shim(flags: &Flags) {
     let mut build = cc::Build::new();
-    build.file("src/ffi/shim.c").std("gnu99").warnings(true);
+    build
+        .files(["src/ffi/shim.c", "src/ffi/hold.c"])
+        .std("gnu99")
+        .warnings(true);
     build.flag_if_supported("-Wno-unused-parameter");
     for dir in &flags.include {
         build.include(Path::new(dir));

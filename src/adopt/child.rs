@@ -220,6 +220,16 @@ impl Child {
         self.planned(entry).is_some_and(|p| p.settings.rescue)
     }
 
+    /// The same of a worker that may be live.
+    pub fn rescues_worker(&self, worker: Worker) -> bool {
+        self.entry_of(worker).is_some_and(|at| self.rescues(at))
+    }
+
+    /// Whether mod_proxy_http2 serves this worker.
+    pub fn speaks_http2(&self, entry: u32) -> bool {
+        self.planned(entry).is_some_and(|p| p.worker.speaks_http2())
+    }
+
     /// The worker's URL.
     pub fn label(&self, entry: u32) -> &str {
         self.planned(entry).map_or("", |p| p.label.as_str())

@@ -40,6 +40,8 @@ pub struct Conn {
     record: AtomicUsize,
     /// The kernel's patience with unacknowledged data is limited.
     limited: AtomicBool,
+    /// More than one attempt has used it.
+    reused: AtomicBool,
     /// The keeper has ended the attempt on it: its peer is gone.
     ended: AtomicBool,
     /// The attempt whose silence was told already, and how much of it.
@@ -80,6 +82,7 @@ impl Conn {
             text: CString::new(peer.with_port(port)).unwrap_or_default(),
             record: AtomicUsize::new(record),
             limited: AtomicBool::new(false),
+            reused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             told: AtomicU64::new(IDLE),
             told_silence: AtomicU8::new(0),
@@ -154,6 +157,15 @@ impl Conn {
 
     pub fn set_limited(&self, limited: bool) {
         self.limited.store(limited, Ordering::Relaxed);
+    }
+
+    /// Another attempt has used it before.
+    pub fn is_reused(&self) -> bool {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    pub fn set_reused(&self) {
+        self.reused.store(true, Ordering::Relaxed);
     }
 
     /// The keeper has ended it while it was in use.

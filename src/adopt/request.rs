@@ -237,6 +237,16 @@ pub fn last_conn() -> Option<Arc<Conn>> {
     HERE.try_with(last).ok().flatten()
 }
 
+/// Whether [`note_failure`] was called in the attempt under way in this thread.
+#[cold]
+pub fn has_failed() -> bool {
+    let failed = |here: &Here| {
+        let stack = here.stack.borrow();
+        stack.last().is_some_and(|a| a.failure.is_some())
+    };
+    HERE.try_with(failed).unwrap_or(false)
+}
+
 /// The entry and number of the attempt under way in this thread, if it is at one of our workers.
 pub fn current() -> Option<(u32, u64)> {
     let top = |here: &Here| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::guard::guard;
 use super::request::Request;
-use super::{sys, tcp};
+use super::{hold, sys, tcp};
 use crate::adopt::child;
 use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request;
@@ -127,12 +127,17 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
         let c = conn.record() as *const sys::conn_rec;
         // SAFETY: the record lives in the pool that is being cleaned, whose memory is freed after all cleanups.
         let (aborted, tls) = unsafe { ((*c).aborted != 0, sys::live_tls_failed(c) != 0) };
-        if aborted || tls {
+        let http2 = child.speaks_http2(conn.entry);
+        // mod_proxy_http2 says farewell now, too late for some peers; it reads behind a failed write.
+        if tls || (aborted && !http2) {
             // It was not possible to send the request (or what was left of it).
             let cause = if tls { Cause::Tls } else { Cause::Reset };
             note(&conn, cause);
         }
         conn.forget_record();
+        if let (Some(r), true) = (current(), http2 && conn.is_used_by(request::number())) {
+            hold::closed(r, request::has_failed());
+        }
         // Closed in the middle of an attempt that has had no answer: it was reset, closed by its peer, or
         // given up by httpd.
         if tcp::waits(&conn) {
@@ -165,14 +170,23 @@ unsafe extern "C" fn input_filter(
     let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, WAITS, readbytes) };
     // SAFETY: httpd's brigade; its list begins with a bucket, or is its own sentinel.
     unsafe {
-        let first = (*bb).list.next;
-        if status == SUCCESS
-            && !ptr::eq(first.cast(), &raw const (*bb).list)
-            && (*first).length != 0
-        {
+        if status == SUCCESS && !begins_empty(bb) {
             return status;
         }
         ended_line(bb, status)
+    }
+}
+
+/// Whether there is nothing in it, or nothing at its begin.
+///
+/// # Safety
+/// `bb` is a brigade of httpd's.
+#[inline(always)]
+unsafe fn begins_empty(bb: *const sys::apr_bucket_brigade) -> bool {
+    // SAFETY: by the caller's promise; its list begins with a bucket, or is its own sentinel.
+    unsafe {
+        let first = (*bb).list.next;
+        ptr::eq(first.cast(), &raw const (*bb).list) || (*first).length == 0
     }
 }
 
@@ -235,17 +249,46 @@ unsafe fn other_read(
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
     let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
-    if status != SUCCESS && mode == BYTES {
-        guard("a read that failed", (), || {
-            // Time-outs may be those of a loop (mod_proxy_http2); an end may be the regular one, then the attempt
-            // succeeds.
-            let cause = cause_of(status).filter(|cause| *cause != Cause::TimedOut);
-            if let (Some(cause), Some(conn)) = (cause, request::last_conn()) {
-                note(&conn, cause);
-            }
-        });
+    // SAFETY: httpd's brigade of this read.
+    if mode == BYTES && (status != SUCCESS || unsafe { begins_empty(bb) }) {
+        // SAFETY: as above.
+        unsafe { ended_piece(bb, status, block == WAITS) };
     }
     status
+}
+
+/// A piece that did not come, or one of nothing. An end may be the regular one, then the attempt succeeds.
+///
+/// # Safety
+/// `bb` is httpd's brigade of the read, `status` its outcome.
+#[cold]
+unsafe fn ended_piece(bb: *const sys::apr_bucket_brigade, status: sys::apr_status_t, waits: bool) {
+    guard("a piece that did not come", (), || {
+        let Some(conn) = request::last_conn() else {
+            return;
+        };
+        let http2 = child::current().is_some_and(|child| child.speaks_http2(conn.entry));
+        let cause = if status == SUCCESS {
+            // SAFETY: by the caller's promise.
+            let ends = http2 && unsafe { sys::live_brigade_ends(bb, waits.into()) != 0 };
+            ends.then_some(Cause::Closed)
+        } else {
+            cause_of(status).filter(|c| *c != Cause::TimedOut || (http2 && gives_up(&conn)))
+        };
+        if let Some(cause) = cause {
+            note(&conn, cause);
+        }
+    });
+}
+
+/// How long mod_proxy_http2 waits at most for a backend that it has more to send to.
+const ITS_TURN_US: sys::apr_interval_time_t = 100_000;
+
+/// Whether a time-out is more than a turn of mod_proxy_http2's loop.
+fn gives_up(conn: &Conn) -> bool {
+    let c = conn.record() as *mut sys::conn_rec;
+    // SAFETY: NULL, or a record that lives (see `note`).
+    !c.is_null() && unsafe { sys::live_socket_timeout(c) } > ITS_TURN_US
 }
 
 fn child_rescues(conn: &Conn) -> bool {
@@ -257,9 +300,18 @@ fn note(conn: &Conn, cause: Cause) {
     let c = conn.record() as *const sys::conn_rec;
     // SAFETY: NULL, or a record that lives: it is forgotten in the cleanup of its pool (`forget`), which only the
     // thread that uses the connection runs, and this is that thread.
-    let reused = unsafe { c.as_ref() }.is_some_and(|c| c.keepalives > 0);
+    let served = unsafe { c.as_ref() }.is_some_and(|c| c.keepalives > 0);
+    // mod_proxy_http2 does not count.
+    let http2 = child::current().is_some_and(|child| child.speaks_http2(conn.entry));
+    let reused = served || (http2 && conn.is_reused());
     let begun = current().is_some_and(|r| r.has_status());
-    let cause = if conn.is_ended() { Cause::Dead } else { cause };
+    // SAFETY: as above.
+    let tls = !c.is_null() && unsafe { sys::live_tls_failed(c) != 0 };
+    let cause = match cause {
+        _ if conn.is_ended() => Cause::Dead,
+        _ if tls => Cause::Tls,
+        other => other,
+    };
     request::note_failure(Failure {
         cause,
         reused,
@@ -296,6 +348,7 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
             Arc::from_raw(conn)
         };
         let first = request::touch(&conn, false)?;
+        conn.set_reused();
         say_addr(&conn, first);
         fit_limit(&conn);
         Ok(())

@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::guard::guard;
+use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
@@ -63,6 +64,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
+        hold::register();
         let loaded = sys::live_proxy_loaded() != 0;
         if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
@@ -221,9 +223,13 @@ unsafe extern "C" fn scheme_handler(
         if entered != Enter::Run {
             return DECLINED;
         }
+        let held = worker_view.speaks_http2() && child.rescues_worker(worker_view);
+        // SAFETY: mod_proxy's request; the hold ends before this function.
+        let hold = unsafe { held.then(|| Hold::begin(r)).flatten() };
         // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
-        let status =
+        let mut status =
             unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
+        let http2 = hold.map(|hold| hold.end(&mut status));
         let after = guard("the request's end", After::Over(status), || {
             let how = match status {
                 OK => How::Succeeded,
@@ -238,6 +244,7 @@ unsafe extern "C" fn scheme_handler(
                 // SAFETY: the request under way, used by this thread only.
                 backends_answer: unsafe { sys::live_is_backends_answer(r) } != 0,
                 turn,
+                http2,
             };
             rescue::after(child, request, worker_view, &over, &outcome)
         });

@@ -9,6 +9,7 @@ pub mod conn;
 pub mod eventfd;
 pub mod futex;
 pub mod guard;
+pub mod hold;
 pub mod hooks;
 pub mod lock;
 pub mod log;

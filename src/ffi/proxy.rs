@@ -235,6 +235,13 @@ impl Worker {
         array_text(&self.shared().scheme)
     }
 
+    /// mod_proxy_http2 serves it.
+    pub fn speaks_http2(&self) -> bool {
+        let scheme = &self.shared().scheme;
+        let is = |name: &[u8]| scheme.iter().zip(name).all(|(c, n)| *c as u8 == *n);
+        is(b"h2\0") || is(b"h2c\0")
+    }
+
     /// The backend's port (never 0: mod_proxy fills in the scheme's).
     pub fn port(&self) -> u16 {
         self.shared().port

@@ -28,6 +28,10 @@ impl Request<'_> {
         }
     }
 
+    pub(super) const fn raw(self) -> *mut sys::request_rec {
+        self.raw
+    }
+
     /// Tells requests apart.
     pub fn key(self) -> usize {
         self.raw as usize

@@ -15,6 +15,7 @@
 #include "apr_optional_hooks.h"
 #include "apr_portable.h"
 #include "mod_proxy.h"
+#include "hold.h"
 
 /* The command table; its functions are in Rust. */
 extern const command_rec live_commands[];

@@ -9,6 +9,7 @@ use crate::adopt::child::Child;
 use crate::adopt::gather::Group;
 use crate::adopt::request::Over;
 use crate::board::RescueCount;
+use crate::ffi::hold::Reached;
 use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::ffi::request::{History, Request};
@@ -40,6 +41,8 @@ pub struct Outcome {
     pub backends_answer: bool,
     /// mod_proxy's own loop had begun the attempt.
     pub turn: bool,
+    /// How far mod_proxy_http2 got, if it was at work.
+    pub http2: Option<Reached>,
 }
 
 /// Decides what follows an attempt at a live worker. On the ordinary path two comparisons.
@@ -71,7 +74,7 @@ fn failed_attempt(
     history.add_run(outcome.turn);
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
     let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
-        return After::Over(outcome.status);
+        return After::Over(without_connection(outcome));
     };
     if failure.cause != Cause::TimedOut {
         r.forget_timeout();
@@ -83,7 +86,7 @@ fn failed_attempt(
         next = Next::Fail;
     }
     if next == Next::Fail {
-        return give_up(child, r, worker, over.entry, &failure, outcome.status);
+        return give_up(child, r, worker, over.entry, &failure, outcome);
     }
     history.set_rescued();
     if let Some(saved) = &over.saved {
@@ -155,10 +158,11 @@ fn give_up(
     worker: Worker,
     entry: u32,
     failure: &Failure,
-    status: i32,
+    outcome: &Outcome,
 ) -> After {
+    let status = outcome.status;
     // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member.
-    if status == UNAVAILABLE && r.body_is_unsent() {
+    if status == UNAVAILABLE && outcome.http2.is_none() && r.body_is_unsent() {
         if failure.cause != Cause::TimedOut {
             provoke(child, entry, worker, r.make_history());
         }
@@ -168,9 +172,24 @@ fn give_up(
     count(child, entry, RescueCount::Failed);
     // Without a body the backend may have done the work: no other member must see it.
     After::Over(match status {
+        // mod_proxy_http2 says 503 for everything.
+        UNAVAILABLE if outcome.http2.is_some() && failure.cause == Cause::TimedOut => {
+            GATEWAY_TIME_OUT
+        }
         UNAVAILABLE | SERVER_ERROR => BAD_GATEWAY,
         other => other,
     })
+}
+
+/// The status of an attempt without a failure on a connection: mod_proxy goes on to the next member when it is
+/// 503. Not with a request that mod_proxy_http2 has sent.
+fn without_connection(outcome: &Outcome) -> i32 {
+    let sent = outcome.http2.is_some_and(|at| at != Reached::Nothing);
+    if sent && outcome.status == UNAVAILABLE {
+        BAD_GATEWAY
+    } else {
+        outcome.status
+    }
 }
 
 /// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
