@@ -9,7 +9,7 @@ use std::process::{Command, exit};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=APXS");
-    for file in ["shim.c", "shim.h", "hold.c", "hold.h"] {
+    for file in ["shim.c", "shim.h", "request.c", "hold.c", "hold.h"] {
         println!("cargo:rerun-if-changed=src/ffi/{file}");
     }
     let flags = Flags::find();
@@ -137,7 +137,7 @@ fn bindings(flags: &Flags) {
 fn shim(flags: &Flags) {
     let mut build = cc::Build::new();
     build
-        .files(["src/ffi/shim.c", "src/ffi/hold.c"])
+        .files(["src/ffi/shim.c", "src/ffi/request.c", "src/ffi/hold.c"])
         .std("gnu99")
         .warnings(true);
     build.flag_if_supported("-Wno-unused-parameter");

@@ -69,6 +69,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
             sys::live_hook_post_request(Some(post_request));
+            sys::live_hook_pre_request(Some(pre_request));
             sys::live_hook_request_status(Some(request_status));
         }
         PROXY_BEFORE.store(loaded, Ordering::Release);
@@ -253,6 +254,25 @@ unsafe extern "C" fn scheme_handler(
             After::Again => turn = false,
         }
     }
+}
+
+/// Before mod_proxy chooses a worker; there is something to do only after an attempt has failed.
+unsafe extern "C" fn pre_request(
+    _worker: *mut *mut sys::proxy_worker,
+    balancer: *mut *mut sys::proxy_balancer,
+    r: *mut sys::request_rec,
+    _conf: *mut sys::proxy_server_conf,
+    _url: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: mod_proxy passes a place for the balancer, which is filled when the request comes back.
+    let back = unsafe { !(*balancer).is_null() };
+    if back {
+        guard("the request's next member", (), || {
+            // SAFETY: mod_proxy's request, which lives during the hook and is this thread's.
+            rescue::lead_away(unsafe { Request::new(r) });
+        });
+    }
+    DECLINED
 }
 
 /// The last step of a request in mod_proxy's hands, also when no member was left for it.

@@ -194,6 +194,12 @@ impl History {
         self.0.provoked = worker.raw();
     }
 
+    /// The member that is in error for nothing.
+    pub fn provoked(&self) -> Option<Worker> {
+        let worker = self.0.provoked;
+        (!worker.is_null()).then(|| Worker::new(worker))
+    }
+
     /// The member to take out of error again, once.
     pub fn take_provoked(&mut self) -> Option<Worker> {
         let worker = std::mem::replace(&mut self.0.provoked, std::ptr::null_mut());

@@ -66,6 +66,8 @@ int live_worker_disables_reuse(const proxy_worker_shared *s);
 int live_worker_host_matchable(const proxy_worker_shared *s);
 int live_balancer_max_attempts(const proxy_balancer *b);
 int live_balancer_fails_on_timeout(const proxy_balancer *b);
+void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_rec *, proxy_server_conf *, char **));
+void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros);
 void live_hook_request_status(int (*f)(int *status, request_rec *r));
 
 /* What is known of a request whose first attempt did not succeed; in the request's own pool. */

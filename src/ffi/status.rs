@@ -72,6 +72,13 @@ impl Worker {
         unsafe { sys::live_forgive(self.shared_raw()) }
     }
 
+    /// Keeps mod_proxy's error state for so long and `retry`, which may be 0.
+    pub fn extend_error(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        // SAFETY: a word that mod_proxy itself writes without a lock (proxy_handler).
+        unsafe { sys::live_extend_error(self.shared_raw(), micros) }
+    }
+
     /// How long mod_proxy keeps a worker in its error state (`retry`).
     pub fn retry(&self) -> Duration {
         // SAFETY: reads a word of the worker's shared part.

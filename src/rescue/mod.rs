@@ -4,6 +4,7 @@
 //! request may be repeated is [`retry`]'s decision; here the facts are gathered and the decision is carried out.
 
 use std::ffi::CStr;
+use std::time::Duration;
 
 use crate::adopt::child::Child;
 use crate::adopt::gather::Group;
@@ -198,6 +199,17 @@ fn provoke(child: &Child, entry: u32, worker: Worker, history: &mut History) {
         history.set_provoked(worker);
     }
 }
+
+/// mod_proxy is about to look for another member. With `retry=0` (and for sessions) it would end the error of the
+/// one that failed first, and choose it again.
+pub fn lead_away(r: Request) {
+    if let Some(worker) = r.history().and_then(|history| history.provoked()) {
+        worker.extend_error(LEAD_AWAY);
+    }
+}
+
+/// Far longer than choosing takes, short enough for a child that is killed meanwhile.
+const LEAD_AWAY: Duration = Duration::from_secs(2);
 
 /// Takes an error back that a rescue of this request has provoked. At the request's next step, whatever it is.
 pub fn take_back(child: &Child, r: Request) {

@@ -1,0 +1,192 @@
+/* A request between its attempts: what is remembered, put back, and told to the environment. */
+#include "shim.h"
+
+extern module AP_MODULE_DECLARE_DATA proxy_live_module;
+
+live_request *live_request_of(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &proxy_live_module);
+}
+
+live_request *live_request_make(request_rec *r)
+{
+    live_request *known = live_request_of(r);
+
+    if (known == NULL) {
+        known = apr_pcalloc(r->pool, sizeof(*known));
+        ap_set_module_config(r->request_config, &proxy_live_module, known);
+    }
+    return known;
+}
+
+void live_request_save(const request_rec *r, live_saved *saved)
+{
+    saved->status = r->status;
+    saved->status_line = r->status_line;
+    saved->headers_out = r->headers_out;
+}
+
+/* ap_proxy_http_process_response() and ap_proxyerror() leave these; a table that is replaced meanwhile
+ * (r->headers_out) is not changed by them before. */
+void live_request_reset(request_rec *r, const live_saved *saved)
+{
+    r->status = saved->status;
+    r->status_line = saved->status_line;
+    r->headers_out = saved->headers_out;
+    apr_table_unset(r->notes, "error-notes");
+    apr_table_unset(r->notes, "verbose-error-to");
+    apr_table_unset(r->notes, "proxy-status");
+    live_request_forget_timeout(r);
+}
+
+void live_request_forget_timeout(request_rec *r)
+{
+    apr_table_unset(r->notes, "proxy_timedout");
+}
+
+/* httpd 2.5 says here that an HTTP/2 body has no length; 2.4 makes it `Transfer-Encoding: chunked`. */
+#if AP_MODULE_MAGIC_AT_LEAST(20211221, 1)
+#define IS_INDETERMINATE(r) ((r)->body_indeterminate)
+#else
+#define IS_INDETERMINATE(r) 0
+#endif
+
+/* Content-Length given and not made of zeros: malformed ones count too. */
+static int length_is_given(const request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    return length != NULL && (*length == '\0' || length[strspn(length, "0")] != '\0');
+}
+
+/* The body that mod_proxy_http has read so far, kept for a further attempt; NULL before the first. */
+static apr_bucket_brigade *saved_body(const request_rec *r)
+{
+    void *body = NULL;
+
+    apr_pool_userdata_get(&body, "proxy-req-input", r->pool);
+    return body;
+}
+
+/* Bodies are consumed while they are sent: if in doubt, there is one. */
+int live_request_has_body(const request_rec *r)
+{
+    apr_bucket_brigade *saved = saved_body(r);
+    apr_bucket *e;
+
+    if (IS_INDETERMINATE(r) || r->kept_body || length_is_given(r)
+        || apr_table_get(r->headers_in, "Transfer-Encoding")) {
+        return 1;
+    }
+    if (saved != NULL) {
+        for (e = APR_BRIGADE_FIRST(saved); e != APR_BRIGADE_SENTINEL(saved); e = APR_BUCKET_NEXT(e)) {
+            if (!APR_BUCKET_IS_EOS(e)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Whether there is a body of which the backend has seen nothing: without it nothing was executed.
+ * A body of unknown length may be empty, and then the backend has seen all of it. */
+int live_request_body_is_unsent(const request_rec *r)
+{
+    apr_bucket_brigade *saved = saved_body(r);
+    apr_bucket *e;
+
+    if (length_is_given(r) && !apr_table_get(r->headers_in, "Transfer-Encoding")) {
+        return 1;
+    }
+    if (saved != NULL) {
+        for (e = APR_BRIGADE_FIRST(saved); e != APR_BRIGADE_SENTINEL(saved); e = APR_BUCKET_NEXT(e)) {
+            if (!APR_BUCKET_IS_METADATA(e) && e->length != 0) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+int live_request_is_answered(const request_rec *r)
+{
+    return r->eos_sent || r->bytes_sent || r->sent_bodyct;
+}
+
+/* A look that costs little: false is sure for all but a GET with a body. */
+int live_request_may_have_body(const request_rec *r)
+{
+    return r->method_number != M_GET || r->expecting_100 || IS_INDETERMINATE(r);
+}
+
+int live_request_upgrades(const request_rec *r)
+{
+    return apr_table_get(r->headers_in, "Upgrade") != NULL;
+}
+
+/* A note of mod_proxy_balancer's pre_request. */
+int live_request_has_session(const request_rec *r)
+{
+    return apr_table_get(r->notes, "session-route") != NULL;
+}
+
+/* mod_proxy_http has read a status line in this attempt. */
+int live_request_has_status(const request_rec *r)
+{
+    return apr_table_get(r->notes, "proxy-status") != NULL;
+}
+
+/* What a read at the end of a connection brings: ap_core_input_filter() calls the first one a success. */
+int live_brigade_is_empty(const apr_bucket_brigade *bb)
+{
+    const apr_bucket *e;
+
+    for (e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb); e = APR_BUCKET_NEXT(e)) {
+        if (e->length != 0 || APR_BUCKET_IS_METADATA(e)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* As ap_proxy_pass_brigade() finds out. */
+int live_tls_failed(const conn_rec *c)
+{
+    const char *note = apr_table_get(c->notes, "SSL_connect_rv");
+
+    return note != NULL && strcmp(note, "err") == 0;
+}
+
+/* For each request: adding is cheaper than setting. A sub-request begins with a copy of its parent's. */
+void live_env_first(request_rec *r, const char *addr, apr_size_t size)
+{
+    if (r->main != NULL) {
+        live_env_begin(r);
+        live_env_addr(r, addr);
+        return;
+    }
+    apr_table_addn(r->subprocess_env, "LIVE_ATTEMPTS", "1");
+    apr_table_addn(r->subprocess_env, "LIVE_RESCUE", "");
+    apr_table_addn(r->subprocess_env, "LIVE_ADDR", apr_pmemdup(r->pool, addr, size));
+}
+
+void live_env_begin(request_rec *r)
+{
+    apr_table_setn(r->subprocess_env, "LIVE_ATTEMPTS", "1");
+    apr_table_setn(r->subprocess_env, "LIVE_RESCUE", "");
+}
+
+void live_env_addr(request_rec *r, const char *addr)
+{
+    apr_table_setn(r->subprocess_env, "LIVE_ADDR", apr_pstrdup(r->pool, addr));
+}
+
+void live_env_attempts(request_rec *r, int attempts)
+{
+    apr_table_setn(r->subprocess_env, "LIVE_ATTEMPTS", apr_itoa(r->pool, attempts));
+}
+
+void live_env_rescue(request_rec *r, const char *reason)
+{
+    apr_table_setn(r->subprocess_env, "LIVE_RESCUE", reason);
+}
