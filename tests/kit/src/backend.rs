@@ -1,13 +1,18 @@
 //! A HTTP/1.1 backend that says who it is, counts, remembers, and misbehaves on command.
 
 mod answer;
+mod death;
+mod line;
+mod serve;
+mod tls;
 
-use crate::http::Inbox;
-use crate::sockets::{Acceptor, reset, small_thread};
-use answer::Answer;
+use crate::sockets::Acceptor;
+pub use death::{Death, checksum};
+use line::Line;
+use rustls::ServerConfig;
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -32,6 +37,19 @@ pub enum Mode {
     CloseIdle,
     /// Answers with this status.
     Status(u16),
+    /// Each request ends badly, and its connection with it; nothing else does.
+    Die(Death),
+    /// The process is killed by the next request: that one gets as far as the death lets it, then the port is
+    /// closed and every connection is reset. The mode is [`Mode::Refuse`] from then on.
+    Kill(Death),
+    /// A connection that has served a request is closed (FIN) as the next one arrives on it: what happens to a
+    /// request that was sent while the server closed an idle connection.
+    CloseReused,
+    /// A graceful stop: the port is closed, idle connections are closed, requests under way are finished and
+    /// their connections closed behind them.
+    Leave,
+    /// Each TLS handshake is answered with an alert; connections that exist go on.
+    BadTls,
 }
 
 /// A request as it arrived.
@@ -47,8 +65,10 @@ pub struct Seen {
     pub host: String,
     /// The id of the kit's client; 0 from other clients.
     pub id: u64,
-    /// Bytes of the body.
+    /// Bytes of the body. A request whose body broke off is not recorded.
     pub length: usize,
+    /// [`checksum`] of the body.
+    pub sum: u64,
 }
 
 #[derive(Default)]
@@ -57,25 +77,23 @@ struct Counters {
     accepted: AtomicUsize,
     probed: AtomicUsize,
     requests: AtomicUsize,
+    died: AtomicUsize,
     recording: AtomicBool,
 }
 
 struct State {
     mode: Mode,
     seen: Vec<Seen>,
-    open: HashMap<usize, Open>,
-}
-
-struct Open {
-    stream: Arc<TcpStream>,
-    /// At least one byte has arrived.
-    spoke: bool,
+    open: HashMap<usize, Arc<Line>>,
 }
 
 struct Shared {
     name: String,
+    addr: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
     counters: Counters,
     state: Mutex<State>,
+    acceptor: Mutex<Option<Acceptor>>,
 }
 
 impl Shared {
@@ -84,21 +102,54 @@ impl Shared {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    fn acceptor(&self) -> MutexGuard<'_, Option<Acceptor>> {
+        self.acceptor
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn listen(self: &Arc<Self>) {
+        let mut acceptor = self.acceptor();
+        if acceptor.is_none() {
+            let shared = Arc::clone(self);
+            *acceptor = Some(Acceptor::start(self.addr, move |stream| {
+                serve::accept(stream, &shared)
+            }));
+        }
+    }
+
+    /// The process dies. Always an error: the connection of the thread that calls this is reset, too.
+    fn die(&self) -> io::Result<()> {
+        self.lock().mode = Mode::Refuse;
+        self.acceptor().take();
+        self.lock().open.values().for_each(|line| line.break_off());
+        Err(ErrorKind::ConnectionAborted.into())
+    }
 }
 
-/// The backend. Answers `200` with its name in the header `X-Backend` and the body, and the facts of the
-/// request in the body, one `key=value` per line. Query parameters of a request:
-/// `delay=ms` pause before the answer, `bytes=n` length of the body, `drip=ms` one byte per so many ms,
-/// `status=n`. `Upgrade: websocket` is answered with 101, then bytes are echoed.
+/// The backend. Answers `200` with its name in the header `X-Backend` and the body, the checksum of the request's
+/// body in the header `X-Sum`, and the facts of the request in the body, one `key=value` per line. Query parameters
+/// of a request: `delay=ms` pause before the answer, `hold=ms` pause before the request's body is read, `bytes=n`
+/// length of the body, `drip=ms` one byte per so many ms, `status=n`, `die=word` the connection ends badly
+/// (`close`, `reset`, `header`, `header-close`, `body`, `body-close`: see [`Death`]).
+/// `Upgrade: websocket` is answered with 101, then bytes are echoed.
 pub struct Backend {
-    addr: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: Mutex<Option<Acceptor>>,
 }
 
 impl Backend {
     /// Listens on `addr` (`127.0.0.2:9000`, `[fd00::2]:9000`).
     pub fn start(name: &str, addr: &str) -> Backend {
+        Backend::with(name, addr, None)
+    }
+
+    /// The same through TLS, with a certificate that no one signed.
+    pub fn start_tls(name: &str, addr: &str) -> Backend {
+        Backend::with(name, addr, Some(tls::config()))
+    }
+
+    fn with(name: &str, addr: &str, tls: Option<Arc<ServerConfig>>) -> Backend {
         let addr = addr
             .parse()
             .unwrap_or_else(|_| panic!("not an address with port: {addr}"));
@@ -113,20 +164,18 @@ impl Backend {
         };
         let shared = Arc::new(Shared {
             name: name.to_owned(),
+            addr,
+            tls,
             counters,
             state: Mutex::new(state),
-        });
-        let backend = Backend {
-            addr,
-            shared,
             acceptor: Mutex::new(None),
-        };
-        backend.listen();
-        backend
+        });
+        shared.listen();
+        Backend { shared }
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.shared.addr
     }
 
     pub fn name(&self) -> &str {
@@ -136,12 +185,16 @@ impl Backend {
     /// Changes the behaviour from now on; the port is closed or opened as the mode needs it.
     pub fn mode(&self, mode: Mode) {
         self.shared.lock().mode = mode;
-        if mode == Mode::Refuse {
-            self.acceptor().take();
+        if matches!(mode, Mode::Refuse | Mode::Leave) {
+            self.shared.acceptor().take();
+            if mode == Mode::Leave {
+                let state = self.shared.lock();
+                state.open.values().for_each(|line| line.close_idle());
+            }
             return;
         }
-        self.listen();
-        if let Some(acceptor) = self.acceptor().as_mut() {
+        self.shared.listen();
+        if let Some(acceptor) = self.shared.acceptor().as_mut() {
             match mode {
                 Mode::Full => acceptor.fill(),
                 _ => acceptor.drain(),
@@ -149,12 +202,11 @@ impl Backend {
         }
     }
 
-    /// The process dies: the port closes, every connection is reset. Idle ones are gone when this returns.
+    /// The process dies: the port closes, every connection is reset. All are gone when this returns.
     pub fn kill(&self) {
-        self.mode(Mode::Refuse);
-        self.reset_all();
-        // Each connection's thread closes it; one that is not scheduled yet would still answer.
-        for _ in 0..300 {
+        let _ = self.shared.die();
+        // Each connection's thread closes it; one that is not scheduled yet would still be there.
+        for _ in 0..2000 {
             if self.shared.lock().open.is_empty() {
                 return;
             }
@@ -169,16 +221,14 @@ impl Backend {
 
     /// Closes every open connection in an orderly way, also those with a request under way.
     pub fn close_all(&self) {
-        for one in self.shared.lock().open.values() {
-            let _ = one.stream.shutdown(Shutdown::Both);
-        }
+        let state = self.shared.lock();
+        state.open.values().for_each(|line| line.close());
     }
 
     /// Resets every open connection.
     pub fn reset_all(&self) {
-        for one in self.shared.lock().open.values() {
-            reset_now(&one.stream);
-        }
+        let state = self.shared.lock();
+        state.open.values().for_each(|line| line.break_off());
     }
 
     /// Connections since the start on which at least one byte arrived (or, with [`Mode::Reset`], could not).
@@ -194,12 +244,26 @@ impl Backend {
     /// Connections open now on which at least one byte arrived.
     pub fn open(&self) -> usize {
         let state = self.shared.lock();
-        state.open.values().filter(|one| one.spoke).count()
+        let spoke = |line: &&Arc<Line>| line.spoke.load(Ordering::Relaxed);
+        state.open.values().filter(spoke).count()
+    }
+
+    /// Connections open now with a request under way.
+    pub fn busy(&self) -> usize {
+        let state = self.shared.lock();
+        let busy = |line: &&Arc<Line>| line.busy.load(Ordering::Relaxed);
+        state.open.values().filter(busy).count()
     }
 
     /// Requests received since the start.
     pub fn requests(&self) -> usize {
         self.shared.counters.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests since the start that ended badly, as a [`Death`], [`Mode::CloseReused`] or [`Mode::BadTls`] wanted it;
+    /// those beside a request that killed the process are not counted.
+    pub fn died(&self) -> usize {
+        self.shared.counters.died.load(Ordering::Relaxed)
     }
 
     /// Every request since the start or the last [`Backend::forget`], oldest first.
@@ -221,141 +285,11 @@ impl Backend {
     pub fn record(&self, on: bool) {
         self.shared.counters.recording.store(on, Ordering::Relaxed);
     }
-
-    fn acceptor(&self) -> MutexGuard<'_, Option<Acceptor>> {
-        self.acceptor
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn listen(&self) {
-        let mut acceptor = self.acceptor();
-        if acceptor.is_none() {
-            let shared = Arc::clone(&self.shared);
-            *acceptor = Some(Acceptor::start(self.addr, move |stream| {
-                accept(stream, &shared)
-            }));
-        }
-    }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        self.acceptor().take();
+        self.shared.acceptor().take();
         self.close_all();
-    }
-}
-
-fn reset_now(stream: &TcpStream) {
-    // shutdown would send a FIN first; with the linger time 0 the close sends RST. The descriptor is closed by
-    // the connection's thread, which the shutdown of the reading side wakes.
-    reset(stream);
-    let _ = stream.shutdown(Shutdown::Read);
-}
-
-fn accept(stream: TcpStream, shared: &Arc<Shared>) {
-    let number = shared.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
-    let stream = Arc::new(stream);
-    let mut state = shared.lock();
-    if state.mode == Mode::Reset {
-        shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        reset(&stream);
-        return;
-    }
-    let open = Open {
-        stream: Arc::clone(&stream),
-        spoke: false,
-    };
-    state.open.insert(number, open);
-    drop(state);
-    let shared = Arc::clone(shared);
-    small_thread(move || {
-        let _ = stream.set_nodelay(true);
-        if speaks(&shared, number, &stream) {
-            let _ = converse(&shared, number, &stream);
-        }
-        shared.lock().open.remove(&number);
-    });
-}
-
-/// Waits for the first byte, and counts the connection by what came.
-fn speaks(shared: &Shared, number: usize, stream: &TcpStream) -> bool {
-    let spoke = matches!(stream.peek(&mut [0]), Ok(n) if n > 0);
-    let counters = &shared.counters;
-    if !spoke {
-        counters.probed.fetch_add(1, Ordering::Relaxed);
-        return false;
-    }
-    counters.accepted.fetch_add(1, Ordering::Relaxed);
-    if let Some(open) = shared.lock().open.get_mut(&number) {
-        open.spoke = true;
-    }
-    true
-}
-
-/// Serves one connection until its end.
-fn converse(shared: &Shared, number: usize, stream: &Arc<TcpStream>) -> io::Result<()> {
-    let local = stream.local_addr()?.ip();
-    let mut inbox = Inbox::new(&**stream);
-    loop {
-        let head = inbox.head()?;
-        let mut words = head.start.split(' ');
-        let method = words.next().unwrap_or_default().to_owned();
-        let target = words.next().unwrap_or_default().to_owned();
-        if head.has_token("expect", "100-continue") {
-            (&**stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let body = inbox.body(&head, false)?;
-        let seen = Seen {
-            at: Instant::now(),
-            local,
-            connection: number,
-            method: method.clone(),
-            path: target.clone(),
-            host: head.get("host").unwrap_or_default().to_owned(),
-            id: head.get("x-id").and_then(|id| id.parse().ok()).unwrap_or(0),
-            length: body.len(),
-        };
-        let mode = note(shared, seen);
-        match mode {
-            Mode::ResetRequest => {
-                reset(stream);
-                return Ok(());
-            }
-            // Waits for the proxy to give up.
-            Mode::Hang => return inbox.exact(usize::MAX).map(|_| ()),
-            Mode::Slow(pause) => std::thread::sleep(pause),
-            _ => {}
-        }
-        if head.has_token("upgrade", "websocket") {
-            return echo(&mut inbox, stream, &shared.name);
-        }
-        let answer = Answer::new(&shared.name, mode, &method, &target, &head, body.len());
-        answer.send(stream)?;
-        if answer.close || mode == Mode::CloseIdle {
-            return Ok(());
-        }
-    }
-}
-
-fn note(shared: &Shared, seen: Seen) -> Mode {
-    shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-    let mut state = shared.lock();
-    if shared.counters.recording.load(Ordering::Relaxed) {
-        state.seen.push(seen);
-    }
-    state.mode
-}
-
-fn echo(inbox: &mut Inbox<&TcpStream>, mut stream: &TcpStream, name: &str) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Backend: {name}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&inbox.take_rest())?;
-    loop {
-        let byte = inbox.exact(1)?;
-        stream.write_all(&byte)?;
-        stream.write_all(&inbox.take_rest())?;
     }
 }

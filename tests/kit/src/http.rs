@@ -77,6 +77,15 @@ impl<R: Read> Inbox<R> {
         &self.source
     }
 
+    pub(crate) fn source_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// Nothing has been read ahead.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
     /// Bytes read ahead and not consumed yet.
     pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buf)

@@ -23,7 +23,8 @@
 //! - [`scenario`]: runs the closure in namespaces of its own, with a time limit
 //! - [`World`]: addresses, resolv.conf, hosts, vanishing packets, the DNS server
 //! - [`Dns`]: a DNS server that can misbehave in every way, and counts its queries
-//! - [`Backend`], [`FcgiBackend`], [`AjpBackend`]: settable servers
+//! - [`Backend`], [`FcgiBackend`], [`AjpBackend`]: settable servers; the first one also through TLS, and it dies in
+//!   every way ([`Death`])
 //! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
 //! - [`Load`], [`Records`]: steady load, one record per request
@@ -50,7 +51,7 @@ mod scenario;
 mod sockets;
 mod world;
 
-pub use backend::{Backend, Mode, Seen};
+pub use backend::{Backend, Death, Mode, Seen, checksum};
 pub use builder::{Builder, Mpm};
 pub use client::{Client, Failure, Reply, Request};
 pub use dns::{Answers, Asked, Dns, Fault, Query, Type, answers, ask};

@@ -8,6 +8,7 @@ pub mod places;
 pub mod pool;
 pub mod processes;
 pub mod quick_moves;
+pub mod rescue;
 pub mod wrong;
 
 use live_kit::{Answers, Backend, Builder, Httpd, Records, World, answers, eventually};
