@@ -249,6 +249,15 @@ impl Child {
         peer.is_some_and(|peer| entry.open_addrs().any(|addr| addr != peer))
     }
 
+    /// Has the next connections to a worker begin with another address than `peer`, for a moment.
+    pub fn avoid(&self, entry: u32, peer: Option<Addr>) {
+        if let (Some(entry), Some(peer)) = (self.entries.get(entry as usize), peer)
+            && !self.is_closing()
+        {
+            entry.avoid(&peer);
+        }
+    }
+
     /// Counts what became of requests at a worker.
     pub fn count_rescue(&self, entry: u32, what: RescueCount, n: u64) {
         if let Some((id, tag)) = self.planned(entry).and_then(|p| p.seat) {

@@ -258,19 +258,35 @@ impl Entry {
         got == Some(&0) && state.opened.iter().any(|n| *n > 0)
     }
 
+    /// Lists an address last for a moment, because a request has just failed there. Never waits: if httpd is at
+    /// the list, the order stays.
+    pub fn avoid(&self, peer: &Addr) {
+        let Some(mut state) = self.state.try_lock() else {
+            return;
+        };
+        let Some(at) = state.set.iter().position(|addr| addr == peer) else {
+            return;
+        };
+        let mut spread = state.spread.clone();
+        if state.set.len() > 1 && spread.avoid(at, clock::now_ms()) && !self.is_foreign() {
+            let set = state.set.clone();
+            self.publish(&mut state, set, spread);
+        }
+    }
+
     /// Lists the address first whose turn it is; pooled connections stay. Keeper only.
     pub fn rotate(&self) -> Progress {
         let mut state = self.state.lock();
         if state.set.len() < 2 || self.is_foreign() {
             return Progress::Same;
         }
-        if !self.planned.settings.spread {
-            state.opened.fill(0);
-            state.unseen = 0;
-            return Progress::Same;
-        }
         let mut spread = state.spread.clone();
-        if !spread.count(&state.opened, state.unseen, clock::now_ms()) {
+        let turned = if self.planned.settings.spread {
+            spread.count(&state.opened, state.unseen, clock::now_ms())
+        } else {
+            spread.avoids() && spread.resort(clock::now_ms())
+        };
+        if !turned {
             state.spread = spread;
             state.opened.fill(0);
             state.unseen = 0;

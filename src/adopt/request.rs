@@ -64,6 +64,17 @@ pub fn number() -> u64 {
     TOP.with(|top| top.number.get())
 }
 
+/// Whether the request of the attempt under way had a body before it, if that may not show any more.
+#[cold]
+pub fn had_body() -> bool {
+    let had = |here: &Here| {
+        let stack = here.stack.borrow();
+        let saved = stack.last().and_then(|attempt| attempt.saved);
+        saved.is_some_and(|saved| saved.has_body())
+    };
+    HERE.try_with(had).unwrap_or(true)
+}
+
 /// The request of the attempt under way in this thread, if it is at one of our workers.
 pub fn current_request() -> Option<usize> {
     TOP.with(|top| (top.number.get() != NO_ATTEMPT).then(|| top.request.get()))

@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
         if let Some((fd, addr, port)) = unsafe { tcp::of_apr(csd.cast()) } {
             let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt), c as usize));
             if child.rescues(entry) {
-                let limited = current().is_some_and(|r| !(r.has_body() || r.upgrades()));
+                let limited = current().is_some_and(sends_header_only);
                 tcp::watch_peer(fd, limited);
                 conn.set_limited(limited);
             }
@@ -78,6 +78,11 @@ fn say_addr(conn: &Conn, first: bool) {
     }
 }
 
+/// Whether the peer's window is large enough for what is sent, whatever it does.
+fn sends_header_only(r: Request) -> bool {
+    !(r.has_body() || request::had_body() || r.upgrades())
+}
+
 /// Brings the kernel's patience in line with what the attempt that has just begun sends.
 fn fit_limit(conn: &Conn) {
     let Some(r) = current() else { return };
@@ -85,7 +90,7 @@ fn fit_limit(conn: &Conn) {
         return;
     }
     let rescued = child::current().is_some_and(|child| child.rescues(conn.entry));
-    let limited = rescued && !(r.has_body() || r.upgrades());
+    let limited = rescued && sends_header_only(r);
     if limited != conn.is_limited() {
         tcp::limit(conn.fd, limited);
         conn.set_limited(limited);

@@ -276,11 +276,13 @@ unsafe extern "C" fn pre_request(
 }
 
 /// The last step of a request in mod_proxy's hands, also when no member was left for it.
-unsafe extern "C" fn request_status(_status: *mut c_int, r: *mut sys::request_rec) -> c_int {
+unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec) -> c_int {
     if let Some(child) = child::current() {
         guard("the request's status", (), || {
-            // SAFETY: mod_proxy's request, which lives during the hook and is this thread's.
-            rescue::take_back(child, unsafe { Request::new(r) });
+            // SAFETY: mod_proxy's request and its status, which live during the hook and are this thread's.
+            let (request, status) = unsafe { (Request::new(r), &mut *status) };
+            rescue::take_back(child, request);
+            *status = rescue::last_status(request, *status);
         });
     }
     DECLINED

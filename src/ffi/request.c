@@ -19,8 +19,10 @@ live_request *live_request_make(request_rec *r)
     return known;
 }
 
-void live_request_save(const request_rec *r, live_saved *saved)
+void live_request_save(request_rec *r, live_saved *saved)
 {
+    /* Filters that change a body (mod_deflate, mod_sed) take its length out of the header when they run. */
+    saved->has_body = r->input_filters != r->proto_input_filters && live_request_has_body(r);
     saved->status = r->status;
     saved->status_line = r->status_line;
     saved->headers_out = r->headers_out;
@@ -113,10 +115,17 @@ int live_request_is_answered(const request_rec *r)
     return r->eos_sent || r->bytes_sent || r->sent_bodyct;
 }
 
-/* A look that costs little: false is sure for all but a GET with a body. */
+/* Whether more than a header may be sent to the backend: a body, or what a tunnel carries. */
 int live_request_may_have_body(const request_rec *r)
 {
-    return r->method_number != M_GET || r->expecting_100 || IS_INDETERMINATE(r);
+    return r->method_number != M_GET || r->expecting_100 || IS_INDETERMINATE(r) || length_is_given(r)
+           || apr_table_get(r->headers_in, "Transfer-Encoding") || live_request_upgrades(r);
+}
+
+/* The client, still there, gets only a part of an answer; the end of a tunnel is none. */
+int live_request_is_cut(const request_rec *r)
+{
+    return r->status != HTTP_SWITCHING_PROTOCOLS && !r->connection->aborted;
 }
 
 int live_request_upgrades(const request_rec *r)

@@ -18,6 +18,13 @@ pub struct Request<'hook> {
 #[derive(Clone, Copy, Debug)]
 pub struct Saved(sys::live_saved);
 
+impl Saved {
+    /// Whether the request had a body then, if it may not show any more.
+    pub fn has_body(&self) -> bool {
+        self.0.has_body != 0
+    }
+}
+
 impl Request<'_> {
     /// # Safety
     /// `raw` is a request that lives, and is used by no other thread, for as long as the view is used.
@@ -57,10 +64,16 @@ impl Request<'_> {
         unsafe { sys::live_request_body_is_unsent(self.raw) != 0 }
     }
 
-    /// Whether a look at its body is worth the time: false for all but some GETs without one.
+    /// Whether more than a header may be sent: a body, or what a tunnel carries.
     pub fn may_have_body(self) -> bool {
         // SAFETY: as above.
         unsafe { sys::live_request_may_have_body(self.raw) != 0 }
+    }
+
+    /// Whether its client gets only a part of the answer that has begun.
+    pub fn is_cut(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_is_cut(self.raw) != 0 }
     }
 
     /// Whether it asks for another protocol (a WebSocket).
@@ -183,6 +196,24 @@ impl History {
 
     pub fn is_rescued(&self) -> bool {
         self.0.rescued != 0
+    }
+
+    /// A body was seen before one of the attempts.
+    pub fn has_body(&self) -> bool {
+        self.0.has_body != 0
+    }
+
+    pub fn note_body(&mut self, has_body: bool) {
+        self.0.has_body |= i32::from(has_body);
+    }
+
+    /// Whether the last attempt failed in the TLS handshake.
+    pub fn tls_failed(&self) -> bool {
+        self.0.tls_failed != 0
+    }
+
+    pub fn note_tls(&mut self, failed: bool) {
+        self.0.tls_failed = failed.into();
     }
 
     pub fn set_rescued(&mut self) {

@@ -75,6 +75,8 @@ typedef struct live_request {
     int runs;               /* attempts so far that did not succeed */
     int turns;              /* of them those that mod_proxy's own loop began */
     int rescued;            /* one rescue was made */
+    int has_body;           /* seen before an attempt */
+    int tls_failed;         /* the last attempt failed in the TLS handshake */
     proxy_worker *provoked; /* a member that mod_proxy puts into error only because of our 503 */
 } live_request;
 
@@ -83,12 +85,13 @@ live_request *live_request_make(request_rec *r);
 
 /* What an attempt changes in its request and a further attempt needs back. */
 typedef struct live_saved {
+    int has_body; /* as far as it is not to be seen afterwards as well */
     int status;
     const char *status_line;
     apr_table_t *headers_out;
 } live_saved;
 
-void live_request_save(const request_rec *r, live_saved *saved);
+void live_request_save(request_rec *r, live_saved *saved);
 void live_request_reset(request_rec *r, const live_saved *saved);
 void live_request_forget_timeout(request_rec *r);
 int live_request_has_body(const request_rec *r);
@@ -96,6 +99,7 @@ int live_request_body_is_unsent(const request_rec *r);
 int live_request_is_answered(const request_rec *r);
 int live_request_may_have_body(const request_rec *r);
 int live_request_upgrades(const request_rec *r);
+int live_request_is_cut(const request_rec *r);
 int live_request_has_session(const request_rec *r);
 int live_request_has_status(const request_rec *r);
 int live_brigade_is_empty(const apr_bucket_brigade *bb);

@@ -10,6 +10,8 @@ const BEHIND_MS: u64 = 2_000;
 /// So long after one head went behind, connects that began before the turn may still end elsewhere (a default
 /// time-out of connects and a little): they say nothing about the next head.
 const STRAGGLERS_MS: u64 = 1_200;
+/// How long an address at which a request has just failed is dialled last, in milliseconds.
+const AVOIDED_MS: u64 = 1_000;
 /// Doublings at most: 64 s.
 const MISSES: u32 = 5;
 
@@ -26,6 +28,8 @@ pub struct Spread {
     turned_ms: Option<u64>,
     /// Health of each: 0 up, 1 unknown or failing, 2 down.
     classes: Vec<u8>,
+    /// The address that requests have just failed at, and until when it is the last resort.
+    avoided: Option<(usize, u64)>,
     order: Vec<usize>,
     /// The child's own start.
     offset: usize,
@@ -40,6 +44,7 @@ impl Spread {
             behind: vec![0; n],
             turned_ms: None,
             classes: vec![0; n],
+            avoided: None,
             order: Vec::new(),
             offset: (offset % n.max(1) as u64) as usize,
         };
@@ -87,7 +92,20 @@ impl Spread {
         self.resort(now_ms)
     }
 
-    fn resort(&mut self, now_ms: u64) -> bool {
+    /// Lists the address last for a moment, whatever its probes say. True when the order is another one now.
+    pub fn avoid(&mut self, at: usize, now_ms: u64) -> bool {
+        self.avoided = Some((at, now_ms + AVOIDED_MS));
+        self.resort(now_ms)
+    }
+
+    /// Whether an address is avoided, so that the order will be another one soon.
+    pub const fn avoids(&self) -> bool {
+        self.avoided.is_some()
+    }
+
+    /// Brings the order up to date with the clock. True when it is another one now.
+    pub fn resort(&mut self, now_ms: u64) -> bool {
+        self.avoided = self.avoided.filter(|(_, until)| *until > now_ms);
         self.settle(now_ms);
         let before = std::mem::take(&mut self.order);
         self.sort(now_ms);
@@ -110,8 +128,16 @@ impl Spread {
     fn sort(&mut self, now_ms: u64) {
         let n = self.charged.len();
         self.order = (0..n).map(|i| (self.offset + i) % n).collect();
-        self.order
-            .sort_by_key(|i| (self.classes[*i], self.behind[*i] > now_ms, self.charged[*i]));
+        let avoided = self.avoided.map(|(at, _)| at);
+        self.order.sort_by_key(|i| {
+            let behind = self.behind[*i] > now_ms;
+            (
+                avoided == Some(*i),
+                self.classes[*i],
+                behind,
+                self.charged[*i],
+            )
+        });
     }
 }
 
@@ -134,6 +160,18 @@ mod tests {
             spread.count(&opened, 0, now);
         }
         (total, dead_first)
+    }
+
+    #[test]
+    fn an_address_at_which_a_request_failed_is_last_for_a_moment() {
+        let mut spread = Spread::new(3, 0);
+        spread.set_classes(&[0, 1, 1], 1_000);
+        assert_eq!(spread.order(), [0, 1, 2]);
+        assert!(spread.avoid(0, 1_000) && spread.avoids());
+        assert_eq!(spread.order(), [1, 2, 0]);
+        assert!(!spread.resort(1_900));
+        assert!(spread.resort(2_000) && !spread.avoids());
+        assert_eq!(spread.order(), [0, 1, 2]);
     }
 
     #[test]

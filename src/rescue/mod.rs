@@ -53,7 +53,8 @@ pub fn after(child: &Child, r: Request, worker: Worker, over: &Over, outcome: &O
     if failed && !outcome.backends_answer {
         return failed_attempt(child, r, worker, over, outcome);
     }
-    if status == DONE && over.failure.is_some() {
+    let broken = status == DONE && over.failure.is_some();
+    if broken && child.rescues(over.entry) && r.is_cut() {
         // Cut off in the midst of its answer.
         count(child, over.entry, RescueCount::Failed);
     }
@@ -73,6 +74,8 @@ fn failed_attempt(
     }
     let history = r.make_history();
     history.add_run(outcome.turn);
+    history.note_body(over.saved.is_some_and(|saved| saved.has_body()));
+    history.note_tls(over.failure.is_some_and(|f| f.cause == Cause::Tls));
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
     let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
         return After::Over(without_connection(outcome));
@@ -82,41 +85,48 @@ fn failed_attempt(
     }
     let group = child.group_of(worker);
     let facts = facts(child, r, worker, over, history, group);
-    let mut next = retry::next(&failure, &facts);
-    if next != Next::Fail && !child.spend_rescue() {
-        next = Next::Fail;
+    let next = retry::next(&failure, &facts);
+    if next == Next::Fail || !child.spend_rescue() {
+        return give_up(
+            child,
+            r,
+            worker,
+            over,
+            &facts,
+            outcome.status,
+            outcome.http2.is_some(),
+        );
     }
-    if next == Next::Fail {
-        return give_up(child, r, worker, over.entry, &failure, outcome);
-    }
-    history.set_rescued();
     if let Some(saved) = &over.saved {
         r.reset(saved);
     }
-    r.env_rescue(word(failure.cause));
-    count(child, over.entry, RescueCount::Retried);
-    log!(
-        Level::Debug,
-        "worker {}: a request failed ({}), it is tried once more on {}",
-        child.label(over.entry),
-        failure.cause.word(),
-        if next == Next::SameWorker {
-            "the same worker"
-        } else {
-            "another member"
-        }
-    );
+    rescued(child, r, over.entry, failure.cause, history);
     if next == Next::SameWorker {
+        child.avoid(over.entry, over.peer);
         return After::Again;
     }
-    let kept =
-        failure.cause == Cause::TimedOut && group.is_some_and(|g| g.handle.fails_on_timeout());
-    if kept {
-        child.keep_in_error(worker);
-    } else {
-        provoke(child, over.entry, worker, history);
+    match failure.cause {
+        Cause::TimedOut if group.is_some_and(|g| g.handle.fails_on_timeout()) => {
+            child.keep_in_error(worker);
+        }
+        // As good as a failed connect: the error stays until probes end it.
+        Cause::Tls => {}
+        _ => provoke(child, over.entry, worker, history),
     }
     After::Over(UNAVAILABLE)
+}
+
+/// The request is on its way to where it is tried once more.
+fn rescued(child: &Child, r: Request, entry: u32, cause: Cause, history: &mut History) {
+    history.set_rescued();
+    r.env_rescue(word(cause));
+    count(child, entry, RescueCount::Retried);
+    log!(
+        Level::Debug,
+        "worker {}: a request failed ({}), it is tried once more",
+        child.label(entry),
+        cause.word()
+    );
 }
 
 fn facts(
@@ -129,7 +139,7 @@ fn facts(
 ) -> Facts {
     Facts {
         idempotent: r.is_idempotent(),
-        has_body: r.has_body(),
+        has_body: history.has_body() || r.has_body(),
         answered: r.is_answered(),
         rescued: history.is_rescued(),
         other_member: group.is_some_and(|group| reaches_another(group, worker, history.turns())),
@@ -152,34 +162,49 @@ fn reaches_another(group: &Group, worker: Worker, turns: i32) -> bool {
     !stays && turns <= group.handle.max_attempts() && others()
 }
 
-/// The request fails, with an answer.
+/// The request fails, with an answer; unless the backend has seen nothing of its body.
 fn give_up(
     child: &Child,
     r: Request,
     worker: Worker,
-    entry: u32,
-    failure: &Failure,
-    outcome: &Outcome,
+    over: &Over,
+    facts: &Facts,
+    status: i32,
+    http2: bool,
 ) -> After {
-    let status = outcome.status;
-    // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member.
-    if status == UNAVAILABLE && outcome.http2.is_none() && r.body_is_unsent() {
-        if failure.cause != Cause::TimedOut {
-            provoke(child, entry, worker, r.make_history());
-        }
-        count(child, entry, RescueCount::Retried);
+    let (entry, history) = (over.entry, r.make_history());
+    let Some(Failure { cause, .. }) = over.failure else {
         return After::Over(status);
+    };
+    // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member after a time-out;
+    // what looks like one to it is a rescue, of which there is one.
+    if status == UNAVAILABLE && !http2 && r.body_is_unsent() && facts.other_member {
+        if cause == Cause::TimedOut {
+            count(child, entry, RescueCount::Retried);
+            return After::Over(status);
+        }
+        if !facts.rescued && child.spend_rescue() {
+            rescued(child, r, entry, cause, history);
+            provoke(child, entry, worker, history);
+            return After::Over(status);
+        }
     }
     count(child, entry, RescueCount::Failed);
     // Without a body the backend may have done the work: no other member must see it.
-    After::Over(match status {
+    After::Over(match (status, cause) {
+        // mod_proxy puts the member into error, as after a failed connect; the client gets 502 (`last_status`).
+        (_, Cause::Tls) => SERVER_ERROR,
         // mod_proxy_http2 says 503 for everything.
-        UNAVAILABLE if outcome.http2.is_some() && failure.cause == Cause::TimedOut => {
-            GATEWAY_TIME_OUT
-        }
-        UNAVAILABLE | SERVER_ERROR => BAD_GATEWAY,
-        other => other,
+        (UNAVAILABLE, Cause::TimedOut) if http2 => GATEWAY_TIME_OUT,
+        (UNAVAILABLE | SERVER_ERROR, _) => BAD_GATEWAY,
+        (other, _) => other,
     })
+}
+
+/// What the client gets instead of `status`, with which mod_proxy ends the request.
+pub fn last_status(r: Request, status: i32) -> i32 {
+    let tls = status == SERVER_ERROR && r.history().is_some_and(|history| history.tls_failed());
+    if tls { BAD_GATEWAY } else { status }
 }
 
 /// The status of an attempt without a failure on a connection: mod_proxy goes on to the next member when it is

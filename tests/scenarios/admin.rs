@@ -91,9 +91,12 @@ fn keeps_its_retry(w: &mut World, text: &str, rounds: usize, bad: Mode) {
     let manager = httpd.manager("pool");
     for _ in 0..rounds {
         a.mode(bad);
-        eventually(PATIENCE, || httpd.get("/").status >= 500);
+        // The client may see nothing of it: a GET that met a time-out is answered by the other member.
+        eventually(PATIENCE, || {
+            httpd.get("/");
+            manager.has(ONE, "Err")
+        });
         let since = Instant::now();
-        assert!(manager.has(ONE, "Err"), "{:?}", manager.flags(ONE));
         a.revive();
         a.forget();
         let load = httpd.load().clients(2).start();
