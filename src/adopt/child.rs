@@ -22,6 +22,7 @@ use crate::ffi::proxy::Worker;
 use crate::ffi::{clock, futex, thread};
 use crate::log;
 use crate::logic::addr::Addr;
+use crate::logic::retry;
 use crate::monitor::run::Plan as MonitorPlan;
 
 /// The keeper's stack: it publishes addresses and writes log lines, no more.
@@ -111,13 +112,17 @@ pub fn start(plan: Plan) {
     }
 }
 
+/// Monotonic seconds.
+fn now_s() -> u64 {
+    clock::now_ms() / 1000
+}
+
 impl Child {
     fn new(plan: Plan) -> Self {
-        let generation = plan.board.generation();
         let entries: Vec<Entry> = plan
             .workers
             .into_iter()
-            .map(|planned| Entry::new(planned, generation))
+            .map(|planned| Entry::new(planned, plan.board))
             .collect();
         let by_worker = entries
             .iter()
@@ -196,23 +201,42 @@ impl Child {
             return false;
         }
         // Counted first: from now on nobody clears.
-        let first = self.board.provoke(id, tag);
+        let first = self.board.provoke(id, tag, now_s());
         if first && worker.is_in_error() {
-            self.board.take_back(id, tag, || ());
+            self.board.take_back(id, tag, now_s(), || ());
             return false;
         }
         true
     }
 
-    /// Ends the error that was provoked, when no other request needs it.
+    /// Ends the error that was provoked, when no other request needs it and nothing else wants it.
     pub fn take_back(&self, worker: Worker) {
         let seat = self.entry_of(worker).and_then(|at| self.planned(at)?.seat);
         let Some((id, tag)) = seat else { return };
-        self.board.take_back(id, tag, || {
-            if self.board.kept_until(id, tag) <= clock::now_ms() {
+        self.board.take_back(id, tag, now_s(), || {
+            let fails = self
+                .board
+                .fails(id, tag)
+                .map_or(0, |word| word.load(Ordering::Relaxed));
+            let kept = self.board.kept_until(id, tag) > clock::now_ms();
+            if !kept && !retry::is_row(fails) {
                 worker.forgive();
             }
         });
+    }
+
+    /// An attempt at this worker has succeeded.
+    #[inline]
+    pub fn succeeded(&self, entry: u32) {
+        if let Some(entry) = self.entries.get(entry as usize) {
+            entry.succeeded();
+        }
+    }
+
+    /// An attempt at this worker has failed on its connection: true when that is one too many without a success.
+    pub fn count_fail(&self, entry: u32) -> bool {
+        let seat = self.planned(entry).and_then(|p| p.seat);
+        seat.is_some_and(|(id, tag)| retry::is_row(self.board.count_fail(id, tag)))
     }
 
     /// Whether `liverescue` is on for this worker.
@@ -275,8 +299,7 @@ impl Child {
     /// Takes one rescue from the budget of all children; false: there is none left now.
     pub fn spend_rescue(&self) -> bool {
         self.tell_running();
-        let now_s = clock::now_ms() / 1000;
-        self.board.spend_rescue(now_s, self.board.running())
+        self.board.spend_rescue(now_s(), self.board.running())
     }
 
     /// Brings every worker up to date; how many must be tried again soon.

@@ -1,6 +1,6 @@
 //! One live worker in one child: what it dials and what the board says it should dial.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub struct Entry {
     seen: AtomicU32,
     /// What `worker->address` must be; 0 while nothing was published.
     published: AtomicUsize,
+    /// On the board: attempts that failed since one succeeded.
+    fails: Option<&'static AtomicU64>,
     /// httpd looked the name up itself, which it does when no address could be reached.
     unreached: AtomicBool,
     state: Mutex<State>,
@@ -67,19 +69,30 @@ pub enum Progress {
 }
 
 impl Entry {
-    pub fn new(planned: Planned, generation: u32) -> Self {
+    pub fn new(planned: Planned, board: Board) -> Self {
+        let generation = board.generation();
         let mut state = State::default();
         if let Source::Fixed(addr) = planned.source {
             state.record.addrs.push(addr);
             state.set.push(addr);
         }
         Self {
+            fails: planned.seat.and_then(|(id, tag)| board.fails(id, tag)),
             planned,
             // Different from the present generation: the first look is never skipped.
             seen: AtomicU32::new(generation.wrapping_sub(1)),
             published: AtomicUsize::new(0),
             unreached: AtomicBool::new(false),
             state: Mutex::new(state),
+        }
+    }
+
+    /// An attempt has succeeded: for each request, most often one load.
+    pub fn succeeded(&self) {
+        if let Some(fails) = self.fails
+            && fails.load(Ordering::Relaxed) != 0
+        {
+            fails.store(0, Ordering::Relaxed);
         }
     }
 

@@ -233,9 +233,6 @@ impl Mark {
             Action::Probe => child.kick(at, Kick::Failed),
             Action::Release => {
                 worker.forgive();
-                if let Some((id, tag)) = entry.planned.seat {
-                    child.board.forget_provoked(id, tag);
-                }
                 child.board.add(Counter::Releases, 1);
                 log!(
                     Level::Notice,

@@ -207,6 +207,9 @@ fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<
         }
         return (how != How::Succeeded).then(|| Over::of(attempt, entry, None));
     };
+    if how == How::Succeeded {
+        child.succeeded(entry);
+    }
     // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
     let mut last = first;
     if !suspended {

@@ -66,6 +66,8 @@ pub const WORKER_TOLD: usize = WORKER_RESCUES + RESCUE_COUNTS;
 pub const RESCUE_COUNTS: usize = 3;
 /// Requests on their way to another member, see [`super::Board::provoke`].
 pub const WORKER_PROVOKED: usize = WORKER_TOLD + RESCUE_COUNTS;
+/// Attempts that failed since one succeeded.
+pub const WORKER_FAILS: usize = WORKER_PROVOKED + 1;
 pub const WORKER_WORDS: usize = 2 * LINE;
 
 /// Bits of one word of kicks.

@@ -151,23 +151,22 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     let (board, id, tag) = (board(), ID, TAG);
     board.assign_worker(id, tag);
     let cleared = Cell::new(0);
-    let take_back = || board.take_back(id, tag, || cleared.set(cleared.get() + 1));
-    assert!(!board.is_provoked(id, tag));
-    assert!(board.provoke(id, tag), "the first");
-    assert!(!board.provoke(id, tag));
-    assert!(board.is_provoked(id, tag));
+    let take_back = || board.take_back(id, tag, 7, || cleared.set(cleared.get() + 1));
+    assert!(!board.is_provoked(id, tag, 7));
+    assert!(board.provoke(id, tag, 7), "the first");
+    assert!(!board.provoke(id, tag, 7));
+    assert!(board.is_provoked(id, tag, 7));
     take_back();
     assert_eq!(cleared.get(), 0, "the other one needs it");
     take_back();
     assert_eq!(cleared.get(), 1);
-    assert!(!board.is_provoked(id, tag));
-    // One that was forgotten meanwhile: no harm.
-    let _ = board.provoke(id, tag);
-    board.forget_provoked(id, tag);
-    take_back();
+    assert!(!board.is_provoked(id, tag, 7));
+    // One that was never taken back counts for some seconds only.
+    let _ = board.provoke(id, tag, 7);
+    assert!(board.is_provoked(id, tag, 12) && !board.is_provoked(id, tag, 13));
+    assert!(board.provoke(id, tag, 13), "the first again");
+    board.take_back(id, tag, 13, || cleared.set(cleared.get() + 1));
     assert_eq!(cleared.get(), 2);
-    let _ = board.provoke(id, tag);
-    assert!(board.is_provoked(id, tag));
 }
 
 #[test]
@@ -182,33 +181,47 @@ fn nobody_provokes_while_another_clears() {
         for _ in 0..4 {
             threads.spawn(|| {
                 for _ in 0..20_000 {
-                    board.provoke(id, tag);
+                    board.provoke(id, tag, 7);
                     error.store(true, Ordering::SeqCst);
                     hint::spin_loop();
                     if !error.load(Ordering::SeqCst) {
                         missed.fetch_add(1, Ordering::Relaxed);
                     }
-                    board.take_back(id, tag, || error.store(false, Ordering::SeqCst));
+                    board.take_back(id, tag, 7, || error.store(false, Ordering::SeqCst));
                 }
             });
         }
     });
     assert_eq!(missed.load(Ordering::Relaxed), 0);
-    assert!(!board.is_provoked(id, tag));
+    assert!(!board.is_provoked(id, tag, 7));
 }
 
 #[test]
 fn a_child_killed_while_it_clears_holds_nobody_up() {
     let (board, id, tag) = (board(), ID, TAG);
     board.assign_worker(id, tag);
-    let _ = board.provoke(id, tag);
+    let _ = board.provoke(id, tag, 7);
     let killed = panic::catch_unwind(AssertUnwindSafe(|| {
-        board.take_back(id, tag, || panic!("killed"))
+        board.take_back(id, tag, 7, || panic!("killed"))
     }));
     assert!(killed.is_err());
-    let _ = board.provoke(id, tag);
-    assert!(board.is_provoked(id, tag));
+    let _ = board.provoke(id, tag, 7);
+    assert!(board.is_provoked(id, tag, 7));
     let cleared = Cell::new(false);
-    board.take_back(id, tag, || cleared.set(true));
+    board.take_back(id, tag, 7, || cleared.set(true));
     assert!(cleared.get());
+}
+
+#[test]
+fn failures_in_a_row() {
+    let (board, id, tag) = (board(), ID, TAG);
+    assert_eq!(board.count_fail(id, tag), 0, "nobody's yet");
+    board.assign_worker(id, tag);
+    assert_eq!(
+        (board.count_fail(id, tag), board.count_fail(id, tag)),
+        (1, 2)
+    );
+    assert_eq!(board.count_fail(id, Tag(12)), 0);
+    board.fails(id, tag).unwrap().store(0, Ordering::Relaxed);
+    assert_eq!(board.count_fail(id, tag), 1);
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::ids::{Tag, WorkerId};
 use super::layout::{
-    RESCUE_COUNTS, WORKER_KEPT, WORKER_PROVOKED, WORKER_RESCUES, WORKER_TAG, WORKER_TOLD,
-    WORKER_WORDS,
+    RESCUE_COUNTS, WORKER_FAILS, WORKER_KEPT, WORKER_PROVOKED, WORKER_RESCUES, WORKER_TAG,
+    WORKER_TOLD, WORKER_WORDS,
 };
 use super::{Board, Plan};
 use crate::logic::rescues::Rescues;
@@ -23,10 +23,23 @@ pub enum RescueCount {
 
 const _: () = assert!(WORKER_TOLD + RESCUE_COUNTS <= WORKER_WORDS);
 
-/// The last request is taking back: others wait.
+/// In the word of [`Board::provoke`], above a count of 16 bits and 32 bits of seconds: the last request is taking
+/// back, others wait.
 const CLEARING: u64 = 1 << 63;
 /// So long: clearing is three stores.
 const CLEARING_SPINS: u32 = 100_000;
+/// A count that nobody has touched for longer was left by a child that was killed.
+const PROVOKED_S: u32 = 5;
+
+/// How many requests the word counts.
+fn provoked(word: u64, now_s: u64) -> u64 {
+    let age = (now_s as u32).wrapping_sub((word >> 16) as u32);
+    if age <= PROVOKED_S { word & 0xffff } else { 0 }
+}
+
+fn pack_provoked(count: u64, now_s: u64) -> u64 {
+    u64::from(now_s as u32) << 16 | count.min(0xffff)
+}
 
 impl Board {
     /// Number of worker slots.
@@ -111,57 +124,66 @@ impl Board {
     /// A request is about to make mod_proxy put this member into error, for nothing: [`Board::take_back`]
     /// must follow. While such requests are under way the error stays, because each of them is led to another
     /// member by it. Waits for a moment while the last one of others takes back. True for the first of them.
-    pub fn provoke(&self, id: WorkerId, tag: Tag) -> bool {
+    /// `now_s` is monotonic.
+    pub fn provoke(&self, id: WorkerId, tag: Tag, now_s: u64) -> bool {
         let Some(word) = self.provoked_word(id, tag) else {
             return true;
         };
         for _ in 0..CLEARING_SPINS {
             let seen = word.load(Ordering::Acquire);
-            let more = seen.wrapping_add(1);
+            let count = provoked(seen, now_s);
+            let next = pack_provoked(count + 1, now_s);
             let free = seen & CLEARING == 0;
             if free
                 && word
-                    .compare_exchange(seen, more, Ordering::AcqRel, Ordering::Relaxed)
+                    .compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
             {
-                return seen == 0;
+                return count == 0;
             }
             hint::spin_loop();
         }
         // Whoever was clearing has been killed.
-        word.store(1, Ordering::Release);
+        word.store(pack_provoked(1, now_s), Ordering::Release);
         true
     }
 
     /// Whether requests are between [`Board::provoke`] and [`Board::take_back`].
-    pub fn is_provoked(&self, id: WorkerId, tag: Tag) -> bool {
+    pub fn is_provoked(&self, id: WorkerId, tag: Tag, now_s: u64) -> bool {
         self.provoked_word(id, tag)
-            .is_some_and(|word| word.load(Ordering::Acquire) & !CLEARING != 0)
+            .is_some_and(|word| provoked(word.load(Ordering::Acquire), now_s) != 0)
     }
 
     /// The request has its other member (or none was found). The last one calls `clear`, which ends the error.
-    pub fn take_back(&self, id: WorkerId, tag: Tag, clear: impl FnOnce()) {
+    pub fn take_back(&self, id: WorkerId, tag: Tag, now_s: u64, clear: impl FnOnce()) {
         let Some(word) = self.provoked_word(id, tag) else {
             return clear();
         };
-        let less = |seen: u64| match seen & !CLEARING {
+        let less = |seen: u64| match provoked(seen, now_s) {
             0 | 1 => Some(CLEARING),
-            n => Some((n - 1) | (seen & CLEARING)),
+            n => Some(pack_provoked(n - 1, now_s) | (seen & CLEARING)),
         };
         let last = word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
-            .is_ok_and(|seen| seen & !CLEARING <= 1);
+            .is_ok_and(|seen| provoked(seen, now_s) <= 1);
         if last {
             clear();
             word.fetch_and(!CLEARING, Ordering::AcqRel);
         }
     }
 
-    /// Forgets requests that never took back: their child was killed. Leader only.
-    pub fn forget_provoked(&self, id: WorkerId, tag: Tag) {
-        if let Some(word) = self.provoked_word(id, tag) {
-            word.store(0, Ordering::Release);
-        }
+    /// Counts attempts at a worker that failed since one succeeded, this one included.
+    pub fn count_fail(&self, id: WorkerId, tag: Tag) -> u64 {
+        self.fails(id, tag).map_or(0, |word| {
+            word.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+        })
+    }
+
+    /// The word of [`Board::count_fail`], for those who set it to 0.
+    pub fn fails(&self, id: WorkerId, tag: Tag) -> Option<&'static AtomicU64> {
+        let words = self.worker(id)?;
+        let owned = words[WORKER_TAG].load(Ordering::Acquire) == tag.0;
+        owned.then(|| &words[WORKER_FAILS])
     }
 
     fn provoked_word(&self, id: WorkerId, tag: Tag) -> Option<&'static AtomicU64> {

@@ -254,8 +254,17 @@ unsafe fn other_read(
     }
     // SAFETY: the next filter of this connection, with httpd's own arguments.
     let status = unsafe { sys::ap_get_brigade((*f).next, bb, mode, block, readbytes) };
-    // SAFETY: httpd's brigade of this read.
-    if mode == BYTES && (status != SUCCESS || unsafe { begins_empty(bb) }) {
+    // Nothing at all is what a read brings that would have to wait.
+    // SAFETY: httpd's brigade of this read; its list begins with a bucket, or is its own sentinel.
+    let ends = unsafe {
+        let first = (*bb).list.next;
+        if ptr::eq(first.cast(), &raw const (*bb).list) {
+            block == WAITS
+        } else {
+            (*first).length == 0
+        }
+    };
+    if mode == BYTES && (status != SUCCESS || ends) {
         // SAFETY: as above.
         unsafe { ended_piece(bb, status, block == WAITS) };
     }
@@ -275,7 +284,7 @@ unsafe fn ended_piece(bb: *const sys::apr_bucket_brigade, status: sys::apr_statu
         let http2 = child::current().is_some_and(|child| child.speaks_http2(conn.entry));
         let cause = if status == SUCCESS {
             // SAFETY: by the caller's promise.
-            let ends = http2 && unsafe { sys::live_brigade_ends(bb, waits.into()) != 0 };
+            let ends = unsafe { sys::live_brigade_ends(bb, waits.into()) != 0 };
             ends.then_some(Cause::Closed)
         } else {
             cause_of(status).filter(|c| *c != Cause::TimedOut || (http2 && gives_up(&conn)))

@@ -275,6 +275,17 @@ unsafe extern "C" fn pre_request(
     DECLINED
 }
 
+/// The request's pool is about to end: it may never have reached its last step in mod_proxy's hands.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn live_request_ends(r: *mut sys::request_rec) {
+    if let Some(child) = child::current().filter(|child| !child.is_closing()) {
+        guard("the request's end", (), || {
+            // SAFETY: the request, in a cleanup of its own pool, whose memory is freed after all cleanups.
+            rescue::take_back(child, unsafe { Request::new(r) });
+        });
+    }
+}
+
 /// The last step of a request in mod_proxy's hands, also when no member was left for it.
 unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec) -> c_int {
     if let Some(child) = child::current() {

@@ -147,6 +147,12 @@ impl BalancerHandle {
         unsafe { sys::live_balancer_max_attempts(self.0) }
     }
 
+    /// Whether sessions must not leave their member (`nofailover`).
+    pub fn binds_sessions(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_balancer_binds_sessions(self.0) != 0 }
+    }
+
     /// Whether a response time-out puts a member into error (`failontimeout`).
     pub fn fails_on_timeout(self) -> bool {
         // SAFETY: as above.

@@ -139,6 +139,13 @@ int live_request_has_session(const request_rec *r)
     return apr_table_get(r->notes, "session-route") != NULL;
 }
 
+int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w)
+{
+    const char *route = apr_table_get(r->notes, "session-route");
+
+    return route != NULL && strcmp(route, w->s->route) == 0;
+}
+
 /* mod_proxy_http has read a status line in this attempt. */
 int live_request_has_status(const request_rec *r)
 {
@@ -167,6 +174,17 @@ int live_tls_failed(const conn_rec *c)
 }
 
 /* For each request: adding is cheaper than setting. A sub-request begins with a copy of its parent's. */
+static apr_status_t provoked_cleanup(void *r)
+{
+    live_request_ends(r);
+    return APR_SUCCESS;
+}
+
+void live_request_watch_end(request_rec *r)
+{
+    apr_pool_cleanup_register(r->pool, r, provoked_cleanup, apr_pool_cleanup_null);
+}
+
 void live_env_first(request_rec *r, const char *addr, apr_size_t size)
 {
     if (r->main != NULL) {

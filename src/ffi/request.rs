@@ -94,6 +94,12 @@ impl Request<'_> {
         unsafe { sys::live_request_has_session(self.raw) != 0 }
     }
 
+    /// Whether that member is this one.
+    pub fn is_in_session_of(self, worker: Worker) -> bool {
+        // SAFETY: as above; mod_proxy's own worker.
+        unsafe { sys::live_request_is_in_session_of(self.raw, worker.raw()) != 0 }
+    }
+
     /// Whether this attempt has brought a status line.
     pub fn has_status(self) -> bool {
         // SAFETY: as above.
@@ -153,6 +159,12 @@ impl Request<'_> {
         unsafe { sys::live_env_begin(self.raw) }
     }
 
+    /// Has [`crate::rescue::take_back`] called when the request ends, whatever way.
+    pub fn watch_end(self) {
+        // SAFETY: as above.
+        unsafe { sys::live_request_watch_end(self.raw) }
+    }
+
     /// Sets `LIVE_ATTEMPTS`.
     pub fn env_attempts(self, attempts: i32) {
         // SAFETY: as above.
@@ -207,13 +219,13 @@ impl History {
         self.0.has_body |= i32::from(has_body);
     }
 
-    /// Whether the last attempt failed in the TLS handshake.
-    pub fn tls_failed(&self) -> bool {
-        self.0.tls_failed != 0
+    /// The status for the client instead of 502; 0 for none.
+    pub fn shown(&self) -> i32 {
+        self.0.shown
     }
 
-    pub fn note_tls(&mut self, failed: bool) {
-        self.0.tls_failed = failed.into();
+    pub fn set_shown(&mut self, status: i32) {
+        self.0.shown = status;
     }
 
     pub fn set_rescued(&mut self) {

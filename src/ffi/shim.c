@@ -236,6 +236,18 @@ int live_balancer_fails_on_timeout(const proxy_balancer *b)
     return b->failontimeout;
 }
 
+int live_balancer_binds_sessions(const proxy_balancer *b)
+{
+    return b->s->sticky_force;
+}
+
+/* What proxy_handler() does after a failed connect. */
+void live_set_in_error(proxy_worker_shared *s)
+{
+    s->error_time = apr_time_now();
+    __atomic_fetch_or(&s->status, PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
+}
+
 void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_rec *, proxy_server_conf *, char **))
 {
     if (proxy_hook_pre_request != NULL) {
@@ -247,6 +259,8 @@ void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_
 void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros)
 {
     s->error_time = apr_time_now() + micros;
+    /* Another request may just have ended it. */
+    __atomic_fetch_or(&s->status, PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
 }
 
 void live_hook_request_status(int (*f)(int *status, request_rec *r))

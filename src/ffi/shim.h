@@ -66,6 +66,8 @@ int live_worker_disables_reuse(const proxy_worker_shared *s);
 int live_worker_host_matchable(const proxy_worker_shared *s);
 int live_balancer_max_attempts(const proxy_balancer *b);
 int live_balancer_fails_on_timeout(const proxy_balancer *b);
+int live_balancer_binds_sessions(const proxy_balancer *b);
+void live_set_in_error(proxy_worker_shared *s);
 void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_rec *, proxy_server_conf *, char **));
 void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros);
 void live_hook_request_status(int (*f)(int *status, request_rec *r));
@@ -76,7 +78,7 @@ typedef struct live_request {
     int turns;              /* of them those that mod_proxy's own loop began */
     int rescued;            /* one rescue was made */
     int has_body;           /* seen before an attempt */
-    int tls_failed;         /* the last attempt failed in the TLS handshake */
+    int shown;              /* status for the client instead of 502; 0: none */
     proxy_worker *provoked; /* a member that mod_proxy puts into error only because of our 503 */
 } live_request;
 
@@ -99,8 +101,12 @@ int live_request_body_is_unsent(const request_rec *r);
 int live_request_is_answered(const request_rec *r);
 int live_request_may_have_body(const request_rec *r);
 int live_request_upgrades(const request_rec *r);
+/* Has live_request_ends(), which is in Rust, called when the request's pool ends. */
+void live_request_watch_end(request_rec *r);
+void live_request_ends(request_rec *r);
 int live_request_is_cut(const request_rec *r);
 int live_request_has_session(const request_rec *r);
+int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w);
 int live_request_has_status(const request_rec *r);
 int live_brigade_is_empty(const apr_bucket_brigade *bb);
 int live_tls_failed(const conn_rec *c);

@@ -72,6 +72,12 @@ impl Worker {
         unsafe { sys::live_forgive(self.shared_raw()) }
     }
 
+    /// Puts the worker into mod_proxy's error state, from now on.
+    pub fn set_in_error(&self) {
+        // SAFETY: the words that mod_proxy itself writes without a lock (proxy_handler).
+        unsafe { sys::live_set_in_error(self.shared_raw()) }
+    }
+
     /// Keeps mod_proxy's error state for so long and `retry`, which may be 0.
     pub fn extend_error(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);

@@ -42,6 +42,12 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether it speaks against the member, if it happens again and again: not what says nothing about its
+    /// health, what probes find out, nor slowness.
+    pub const fn is_evidence(&self) -> bool {
+        !self.is_keepalive_race() && matches!(self.cause, Cause::Closed | Cause::Reset | Cause::Tls)
+    }
+
     /// The backend closed a pooled connection just as the request was sent: it says nothing about the
     /// backend's health.
     const fn is_keepalive_race(&self) -> bool {
@@ -85,6 +91,12 @@ pub enum Next {
     SameWorker,
     /// mod_proxy's loop goes on to another member.
     NextMember,
+}
+
+/// Whether so many failures without a success between them are the member's, not those of a request that kills
+/// whatever it reaches.
+pub const fn is_row(fails: u64) -> bool {
+    fails >= 3
 }
 
 /// Decides what happens after a failed attempt.
@@ -238,6 +250,20 @@ mod tests {
             ..alone
         };
         assert_eq!(next(&dead, &one_of_many), Next::SameWorker);
+    }
+
+    #[test]
+    fn what_speaks_against_a_member() {
+        for (failure, _) in all() {
+            let fresh = !failure.reused || failure.begun;
+            let wanted = match failure.cause {
+                Cause::Closed | Cause::Reset => fresh,
+                Cause::Tls => true,
+                Cause::Dead | Cause::TimedOut => false,
+            };
+            assert_eq!(failure.is_evidence(), wanted, "{failure:?}");
+        }
+        assert!(!is_row(2) && is_row(3));
     }
 
     #[test]

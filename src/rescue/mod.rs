@@ -56,9 +56,21 @@ pub fn after(child: &Child, r: Request, worker: Worker, over: &Over, outcome: &O
     let broken = status == DONE && over.failure.is_some();
     if broken && child.rescues(over.entry) && r.is_cut() {
         // Cut off in the midst of its answer.
-        count(child, over.entry, RescueCount::Failed);
+        child.count_rescue(over.entry, RescueCount::Failed, 1);
     }
     After::Over(status)
+}
+
+/// An attempt that failed on its connection.
+struct Failed<'a> {
+    child: &'a Child,
+    r: Request<'a>,
+    worker: Worker,
+    over: &'a Over,
+    failure: Failure,
+    group: Option<&'a Group>,
+    status: i32,
+    http2: bool,
 }
 
 #[cold]
@@ -75,7 +87,6 @@ fn failed_attempt(
     let history = r.make_history();
     history.add_run(outcome.turn);
     history.note_body(over.saved.is_some_and(|saved| saved.has_body()));
-    history.note_tls(over.failure.is_some_and(|f| f.cause == Cause::Tls));
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
     let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
         return After::Over(without_connection(outcome));
@@ -83,128 +94,151 @@ fn failed_attempt(
     if failure.cause != Cause::TimedOut {
         r.forget_timeout();
     }
-    let group = child.group_of(worker);
-    let facts = facts(child, r, worker, over, history, group);
-    let next = retry::next(&failure, &facts);
-    if next == Next::Fail || !child.spend_rescue() {
-        return give_up(
-            child,
-            r,
-            worker,
-            over,
-            &facts,
-            outcome.status,
-            outcome.http2.is_some(),
+    let failed = Failed {
+        child,
+        r,
+        worker,
+        over,
+        failure,
+        group: child.group_of(worker),
+        status: outcome.status,
+        http2: outcome.http2.is_some(),
+    };
+    failed.follow(history)
+}
+
+impl Failed<'_> {
+    fn follow(&self, history: &mut History) -> After {
+        let facts = self.facts(history);
+        let next = retry::next(&self.failure, &facts);
+        let deserved = self.is_deserved();
+        if next == Next::Fail || !self.child.spend_rescue() {
+            return self.give_up(history, &facts, deserved);
+        }
+        if let Some(saved) = &self.over.saved {
+            self.r.reset(saved);
+        }
+        self.rescued(history);
+        if next == Next::SameWorker {
+            self.child.avoid(self.over.entry, self.over.peer);
+            return After::Again;
+        }
+        let fails_on_timeout = || self.group.is_some_and(|g| g.handle.fails_on_timeout());
+        if self.failure.cause == Cause::TimedOut && fails_on_timeout() {
+            self.child.keep_in_error(self.worker);
+        } else if !deserved {
+            self.provoke(history);
+        }
+        After::Over(UNAVAILABLE)
+    }
+
+    fn facts(&self, history: &History) -> Facts {
+        let (r, group) = (self.r, self.group);
+        let another =
+            group.is_some_and(|group| reaches_another(group, self.worker, history.turns()));
+        Facts {
+            idempotent: r.is_idempotent(),
+            has_body: history.has_body() || r.has_body(),
+            answered: r.is_answered(),
+            rescued: history.is_rescued(),
+            other_member: another && !self.is_bound(),
+            sticky: r.has_session(),
+            other_address: self
+                .child
+                .has_other_address(self.over.entry, self.over.peer),
+            allowed: true,
+        }
+    }
+
+    /// Its session must not leave this member (`nofailover`).
+    fn is_bound(&self) -> bool {
+        let forced = self
+            .group
+            .is_some_and(|group| group.handle.binds_sessions());
+        forced && self.r.is_in_session_of(self.worker)
+    }
+
+    /// mod_proxy may keep the member in error: its handshakes fail, which is as good as a failed connect, or so do
+    /// all requests, while another member could serve them. Probes end the error.
+    fn is_deserved(&self) -> bool {
+        let row = self.failure.is_evidence() && self.child.count_fail(self.over.entry);
+        self.failure.cause == Cause::Tls
+            || (row && self.group.is_some_and(|g| has_another(g, self.worker)))
+    }
+
+    /// The request is on its way to where it is tried once more.
+    fn rescued(&self, history: &mut History) {
+        history.set_rescued();
+        self.r.env_rescue(word(self.failure.cause));
+        self.count(RescueCount::Retried);
+        log!(
+            Level::Debug,
+            "worker {}: a request failed ({}), it is tried once more",
+            self.child.label(self.over.entry),
+            self.failure.cause.word()
         );
     }
-    if let Some(saved) = &over.saved {
-        r.reset(saved);
-    }
-    rescued(child, r, over.entry, failure.cause, history);
-    if next == Next::SameWorker {
-        child.avoid(over.entry, over.peer);
-        return After::Again;
-    }
-    match failure.cause {
-        Cause::TimedOut if group.is_some_and(|g| g.handle.fails_on_timeout()) => {
-            child.keep_in_error(worker);
+
+    /// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
+    fn provoke(&self, history: &mut History) {
+        if self.child.provoke(self.over.entry, self.worker) {
+            history.set_provoked(self.worker);
+            self.r.watch_end();
         }
-        // As good as a failed connect: the error stays until probes end it.
-        Cause::Tls => {}
-        _ => provoke(child, over.entry, worker, history),
     }
-    After::Over(UNAVAILABLE)
-}
 
-/// The request is on its way to where it is tried once more.
-fn rescued(child: &Child, r: Request, entry: u32, cause: Cause, history: &mut History) {
-    history.set_rescued();
-    r.env_rescue(word(cause));
-    count(child, entry, RescueCount::Retried);
-    log!(
-        Level::Debug,
-        "worker {}: a request failed ({}), it is tried once more",
-        child.label(entry),
-        cause.word()
-    );
-}
+    /// The request fails, with an answer; unless the backend has seen nothing of its body.
+    fn give_up(&self, history: &mut History, facts: &Facts, deserved: bool) -> After {
+        let (status, cause) = (self.status, self.failure.cause);
+        // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member after a time-out;
+        // what looks like one to it is a rescue, of which there is one.
+        if status == UNAVAILABLE && !self.http2 && self.r.body_is_unsent() && facts.other_member {
+            if cause == Cause::TimedOut {
+                self.count(RescueCount::Retried);
+                return After::Over(status);
+            }
+            if !facts.rescued && self.child.spend_rescue() {
+                self.rescued(history);
+                self.provoke(history);
+                return After::Over(status);
+            }
+        }
+        self.count(RescueCount::Failed);
+        if deserved && self.group.is_some() && !self.worker.ignores_errors() {
+            self.worker.set_in_error();
+        }
+        let elsewhere = Facts {
+            other_member: true,
+            ..*facts
+        };
+        if self.is_bound() && retry::next(&self.failure, &elsewhere) == Next::NextMember {
+            // As httpd says it of a session whose member takes no requests.
+            history.set_shown(UNAVAILABLE);
+        }
+        // Without a body the backend may have done the work: no other member must see it.
+        After::Over(match (status, cause) {
+            // mod_proxy_http2 says 503 for everything.
+            (UNAVAILABLE, Cause::TimedOut) if self.http2 => GATEWAY_TIME_OUT,
+            (UNAVAILABLE | SERVER_ERROR, _) => BAD_GATEWAY,
+            (other, _) => other,
+        })
+    }
 
-fn facts(
-    child: &Child,
-    r: Request,
-    worker: Worker,
-    over: &Over,
-    history: &History,
-    group: Option<&Group>,
-) -> Facts {
-    Facts {
-        idempotent: r.is_idempotent(),
-        has_body: history.has_body() || r.has_body(),
-        answered: r.is_answered(),
-        rescued: history.is_rescued(),
-        other_member: group.is_some_and(|group| reaches_another(group, worker, history.turns())),
-        sticky: r.has_session(),
-        other_address: child.has_other_address(over.entry, over.peer),
-        allowed: true,
+    fn count(&self, what: RescueCount) {
+        self.child.count_rescue(self.over.entry, what, 1);
     }
 }
 
 /// Whether mod_proxy's loop (proxy_handler in mod_proxy.c) goes on to another member when this attempt, which
-/// was its `turns`-th, returns 503. Sticky sessions may still forbid it: then the request ends with 503.
+/// was its `turns`-th, returns 503. Sticky sessions may still forbid it.
 fn reaches_another(group: &Group, worker: Worker, turns: i32) -> bool {
     let stays = worker.ignores_errors() && worker.is_usable();
-    let others = || {
-        group
-            .members
-            .iter()
-            .any(|(w, _)| *w != worker && w.is_usable())
-    };
-    !stays && turns <= group.handle.max_attempts() && others()
+    !stays && turns <= group.handle.max_attempts() && has_another(group, worker)
 }
 
-/// The request fails, with an answer; unless the backend has seen nothing of its body.
-fn give_up(
-    child: &Child,
-    r: Request,
-    worker: Worker,
-    over: &Over,
-    facts: &Facts,
-    status: i32,
-    http2: bool,
-) -> After {
-    let (entry, history) = (over.entry, r.make_history());
-    let Some(Failure { cause, .. }) = over.failure else {
-        return After::Over(status);
-    };
-    // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member after a time-out;
-    // what looks like one to it is a rescue, of which there is one.
-    if status == UNAVAILABLE && !http2 && r.body_is_unsent() && facts.other_member {
-        if cause == Cause::TimedOut {
-            count(child, entry, RescueCount::Retried);
-            return After::Over(status);
-        }
-        if !facts.rescued && child.spend_rescue() {
-            rescued(child, r, entry, cause, history);
-            provoke(child, entry, worker, history);
-            return After::Over(status);
-        }
-    }
-    count(child, entry, RescueCount::Failed);
-    // Without a body the backend may have done the work: no other member must see it.
-    After::Over(match (status, cause) {
-        // mod_proxy puts the member into error, as after a failed connect; the client gets 502 (`last_status`).
-        (_, Cause::Tls) => SERVER_ERROR,
-        // mod_proxy_http2 says 503 for everything.
-        (UNAVAILABLE, Cause::TimedOut) if http2 => GATEWAY_TIME_OUT,
-        (UNAVAILABLE | SERVER_ERROR, _) => BAD_GATEWAY,
-        (other, _) => other,
-    })
-}
-
-/// What the client gets instead of `status`, with which mod_proxy ends the request.
-pub fn last_status(r: Request, status: i32) -> i32 {
-    let tls = status == SERVER_ERROR && r.history().is_some_and(|history| history.tls_failed());
-    if tls { BAD_GATEWAY } else { status }
+fn has_another(group: &Group, worker: Worker) -> bool {
+    let mut members = group.members.iter();
+    members.any(|(w, _)| *w != worker && w.is_usable())
 }
 
 /// The status of an attempt without a failure on a connection: mod_proxy goes on to the next member when it is
@@ -218,10 +252,13 @@ fn without_connection(outcome: &Outcome) -> i32 {
     }
 }
 
-/// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
-fn provoke(child: &Child, entry: u32, worker: Worker, history: &mut History) {
-    if child.provoke(entry, worker) {
-        history.set_provoked(worker);
+/// What the client gets instead of `status`, with which mod_proxy ends the request.
+pub fn last_status(r: Request, status: i32) -> i32 {
+    let shown = r.history().map_or(0, |history| history.shown());
+    if status == BAD_GATEWAY && shown != 0 {
+        shown
+    } else {
+        status
     }
 }
 
@@ -241,10 +278,6 @@ pub fn take_back(child: &Child, r: Request) {
     if let Some(worker) = r.history().and_then(History::take_provoked) {
         child.take_back(worker);
     }
-}
-
-fn count(child: &Child, entry: u32, what: RescueCount) {
-    child.count_rescue(entry, what, 1);
 }
 
 const fn word(cause: Cause) -> &'static CStr {
