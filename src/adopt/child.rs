@@ -14,6 +14,7 @@ use super::keeper;
 use super::marks::{Marks, Role};
 use super::plan::Plan;
 use super::registry::{FIRST_ATTEMPT, Registry};
+use super::request::Over;
 use crate::board::{Board, Kick, RescueCount, Seat};
 use crate::ffi::eventfd::Bell;
 use crate::ffi::lock::LockFile;
@@ -207,6 +208,12 @@ impl Child {
             return false;
         }
         true
+    }
+
+    /// Whether a request that found this worker closed may have met an error that others have provoked: httpd's
+    /// handlers for other protocols answer so for reasons of their own.
+    pub fn meets_provoked(&self, worker: Worker, over: &Over) -> bool {
+        over.peer.is_none() && self.rescues(over.entry) && worker.speaks_http()
     }
 
     /// Ends the error that was provoked, when no other request needs it and nothing else wants it.

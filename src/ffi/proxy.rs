@@ -248,6 +248,14 @@ impl Worker {
         is(b"h2\0") || is(b"h2c\0")
     }
 
+    /// Its connections to backends have records (http, https, ws, wss, h2, h2c).
+    pub fn speaks_http(&self) -> bool {
+        matches!(
+            self.scheme().as_str(),
+            "http" | "https" | "ws" | "wss" | "h2" | "h2c"
+        )
+    }
+
     /// The backend's port (never 0: mod_proxy fills in the scheme's).
     pub fn port(&self) -> u16 {
         self.shared().port

@@ -89,6 +89,11 @@ fn failed_attempt(
     history.note_body(over.saved.is_some_and(|saved| saved.has_body()));
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
     let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
+        let closed = outcome.status == UNAVAILABLE && child.meets_provoked(worker, over);
+        if closed && child.provoke(over.entry, worker) {
+            history.set_provoked(worker);
+            r.watch_end();
+        }
         return After::Over(without_connection(outcome));
     };
     if failure.cause != Cause::TimedOut {
