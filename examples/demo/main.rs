@@ -1,10 +1,11 @@
 //! The demo: a stock httpd and one with the module side by side, the same users on both. First the name of
 //! their backend moves, its old machine vanishes, and DNS breaks; then one of two members of a balancer
-//! vanishes, and the other one is killed. Started by `./apxs/demo`; everything runs in namespaces of its own
+//! vanishes, and the other one is killed; then a member vanishes with a user's request on it. Started by `./apxs/demo`; everything runs in namespaces of its own
 //! and ends with it.
 
 mod name;
 mod pair;
+mod rescue;
 mod show;
 mod tally;
 
@@ -17,13 +18,17 @@ fn main() {
 fn demo(world: &mut World) {
     let name = name::run(world);
     let pair = pair::run(world);
+    let rescue = rescue::run(world);
     assert!(
         name,
         "the httpd with the module failed a request or used an old address"
     );
     assert!(
         pair,
-        "the httpd with the module used a dead member for too long, did not use one that was back, or failed a \
-         request that no outage explains"
+        "the httpd with the module failed a request, used a dead member for too long, or did not use one that was back"
+    );
+    assert!(
+        rescue,
+        "the httpd with the module did not rescue the request that a member died with"
     );
 }

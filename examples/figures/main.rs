@@ -1,23 +1,26 @@
 //! Figures that ./apxs/bench prints besides throughput. Everything runs in namespaces of its own.
 //!
-//! `figures [names] [members] [many] [busy] [--busy MINUTES]`: these parts; when none is named the first three, and
-//! the last one when its minutes are given.
+//! `figures [names] [members] [many] [failover] [busy] [--busy MINUTES] [--mpm MPM]`: these parts; when none is named
+//! the first four, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
+//! unless it is given.
 
 mod arrivals;
 mod busy;
+mod failover;
 mod many;
 mod members;
 mod names;
 mod processes;
 
-use live_kit::World;
+use live_kit::{Mpm, World};
 
 /// Of the busy run when nothing else is said.
 const BUSY_MINUTES: u64 = 10;
+const USAGE: &str = "usage: figures [names] [members] [many] [failover] [busy] [--busy MINUTES] [--mpm event|prefork]";
 
 fn main() {
     let wanted = Wanted::read(std::env::args().skip(1)).unwrap_or_else(|message| {
-        eprintln!("{message}\nusage: figures [names] [members] [many] [busy] [--busy MINUTES]");
+        eprintln!("{message}\n{USAGE}");
         std::process::exit(2)
     });
     std::process::exit(live_kit::private("figures", |world| {
@@ -30,6 +33,8 @@ fn main() {
 struct Wanted {
     parts: Vec<String>,
     busy_minutes: u64,
+    /// Of the part `failover`; none: both.
+    mpm: Option<Mpm>,
 }
 
 impl Wanted {
@@ -43,7 +48,16 @@ impl Wanted {
                         .parse()
                         .map_err(|_| format!("--busy needs minutes; read '{minutes}'"))?;
                 }
-                "names" | "members" | "many" | "busy" => wanted.parts.push(arg),
+                "--mpm" => {
+                    wanted.mpm = match args.next().as_deref() {
+                        Some("event") => Some(Mpm::Event),
+                        Some("prefork") => Some(Mpm::Prefork),
+                        other => {
+                            return Err(format!("--mpm needs event or prefork; read {other:?}"));
+                        }
+                    };
+                }
+                "names" | "members" | "many" | "failover" | "busy" => wanted.parts.push(arg),
                 _ => return Err(format!("unknown: {arg}")),
             }
         }
@@ -68,6 +82,13 @@ fn figures(world: &mut World, wanted: &Wanted) {
     }
     if wanted.has("many") {
         many::run(world);
+    }
+    if wanted.has("failover") {
+        let both = [Mpm::Event, Mpm::Prefork];
+        let mpms = both
+            .iter()
+            .filter(|mpm| wanted.mpm.is_none_or(|only| only == **mpm));
+        mpms.for_each(|mpm| failover::run(world, *mpm));
     }
     if wanted.busy_minutes > 0 {
         busy::run(world, wanted.busy_minutes);

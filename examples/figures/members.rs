@@ -1,7 +1,7 @@
 //! One of two members of a balancer dies and comes back: when does it get its last request, and when the first
 //! one after its return?
 
-use crate::arrivals::{Arrivals, Met};
+use crate::arrivals::{Arrivals, Met, Users};
 use crate::row;
 use live_kit::{Backend, Httpd, Mpm, Seen, World, answers, eventually, pause};
 use std::time::{Duration, Instant, SystemTime};
@@ -207,7 +207,7 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn load(&self) -> Arrivals {
-        Arrivals::start(self.httpd, &format!("/{}/", self.n))
+        Users::get(&format!("/{}/", self.n)).start(self.httpd)
     }
 
     fn dies(&self, world: &mut World) -> Death {

@@ -2,7 +2,9 @@
 //! is valid.
 
 use crate::common::*;
-use live_kit::{Backend, Httpd, Reply, Request, World, eventually, pause, scenario};
+use live_kit::{
+    Backend, Httpd, Mode, Reply, Request, World, all_at_once, eventually, pause, scenario,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -151,6 +153,55 @@ fn pair() {
     });
 }
 
+/// With its commented access log made real: the user of a server that dies gets the answer of the other one.
+#[test]
+fn pair_rescues() {
+    scenario(|w: &mut World| {
+        let app1 = Backend::start("app1", "127.0.0.2:8080");
+        let _app2 = Backend::start("app2", "127.0.0.3:8080");
+        w.dns.set("app1.example.com", short(&[IP_A]));
+        w.dns.set("app2.example.com", short(&[IP_B]));
+        let example = text("pair.conf");
+        let logged = example
+            .replace("#LogFormat", "LogFormat")
+            .replace("#CustomLog", "CustomLog")
+            .replace("${APACHE_LOG_DIR}", "logs");
+        let builder = w.httpd().listen("127.0.0.1:80").live(&logged);
+        let httpd = pool::troubled(builder).start();
+        wait_known(&httpd, "app1.example.com");
+        wait_known(&httpd, "app2.example.com");
+        let user = user_of(&httpd, "app1");
+        eventually(Duration::from_secs(10), || app1.probed() > 1);
+
+        app1.mode(Mode::Slow(Duration::from_secs(40)));
+        let before = app1.requests();
+        let request = Request::get("/report").header("Cookie", &user);
+        let waits = all_at_once(httpd.addr(), &request, 2, Duration::from_secs(30));
+        eventually(Duration::from_secs(10), || app1.requests() == before + 2);
+        pause(0.5);
+        w.vanish(IP_A);
+        for one in waits {
+            let reply = one.join().expect("a client").expect("an answer");
+            assert_eq!((reply.status, reply.backend.as_str()), (200, "app2"));
+        }
+        let path = httpd.root().join("logs/access.log");
+        let log = || fs::read_to_string(&path).unwrap_or_default();
+        eventually(Duration::from_secs(5), || {
+            log().matches("/report").count() == 2
+        });
+        for line in log().lines().filter(|line| line.contains("/report")) {
+            assert!(line.ends_with(" 127.0.0.3:8080 2 \"dead\""), "{line}");
+        }
+        // By the module or the kernel, whoever noticed first.
+        let told =
+            |l: &str| l.contains("app1.example.com:8080: ") && l.contains(" 2 retried, 0 failed");
+        eventually(Duration::from_secs(10), || {
+            httpd.error_log().lines().any(told)
+        });
+        w.appear(IP_A);
+    });
+}
+
 /// Every commented line about a member, in place of the one it is about, or as one more.
 #[test]
 fn the_knobs_of_pair() {
@@ -166,6 +217,7 @@ fn the_knobs_of_pair() {
             "liveinterval=",
             "livefall=",
             "livelastresort=",
+            "liverescue=",
             "status=+H",
         ] {
             assert!(knobs.iter().any(|k| k.contains(known)), "no {known}");
