@@ -1,8 +1,13 @@
-//! Memory: under load and many moves nothing invalid is touched, and nothing is lost, as valgrind sees it.
+//! Memory: under load, with many moves and deaths, nothing invalid is touched, and nothing is lost, as valgrind
+//! sees it.
 
+use crate::common::pool::*;
 use crate::common::quick_moves::*;
 use crate::common::*;
-use live_kit::{World, eventually, pause, scenario_within};
+use live_kit::{
+    Backend, Builder, Death, Httpd, Mode, Reply, Request, World, all_at_once, eventually, pause,
+    scenario_within,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,10 +15,12 @@ use std::time::{Duration, Instant};
 const REQUESTS: usize = 2_000;
 /// valgrind runs one thread at a time, some twenty times slower.
 const LIMIT: Duration = Duration::from_secs(240);
-/// A leak per move would lose at least this much more after 45 further moves.
+/// A leak per move or rescue would lose at least this much more after 45 further ones.
 const LOST: u64 = 45 * 8;
-/// What stays allocated differs by some buffers; a list that grows with each move does so by more.
+/// What stays allocated differs by some buffers; a list that grows with each of them does so by more.
 const KEPT: u64 = 45 * 64;
+/// Rescues of one round of deaths, at least.
+const RESCUES: usize = 9;
 
 /// What memcheck found in one run.
 struct Verdict {
@@ -31,21 +38,43 @@ struct Verdict {
 fn two_thousand_requests_and_fifty_moves() {
     scenario_within(LIMIT, |w: &mut World| {
         let (few, many) = (run(w, 5), run(w, 50));
-        for verdict in [&few, &many] {
-            assert!(verdict.errors.is_empty(), "{}", verdict.errors.join("\n"));
-        }
-        let limits = [
-            ("lost", few.lost, many.lost, LOST),
-            ("kept", few.kept, many.kept, KEPT),
-        ];
-        for (what, few, more, limit) in limits {
-            assert!(
-                more < few + limit,
-                "5 moves {what} {few} bytes, 50 moves {more}:\n{}",
-                many.text
-            );
-        }
+        compare(&few, &many);
     });
+}
+
+#[test]
+fn deaths_and_rescues() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (few, many) = (rounds_of_deaths(w, 1), rounds_of_deaths(w, 6));
+        compare(&few, &many);
+    });
+}
+
+/// No error in either, and no more lost after many than after few.
+#[track_caller]
+fn compare(few: &Verdict, many: &Verdict) {
+    for verdict in [few, many] {
+        assert!(verdict.errors.is_empty(), "{}", verdict.errors.join("\n"));
+    }
+    let limits = [
+        ("lost", few.lost, many.lost, LOST),
+        ("kept", few.kept, many.kept, KEPT),
+    ];
+    for (what, few, more, limit) in limits {
+        println!("figure: {what} {few} bytes, then {more}");
+        assert!(
+            more < few + limit,
+            "{what} {few} bytes, then {more}:\n{}",
+            many.text
+        );
+    }
+}
+
+/// One process under valgrind.
+fn watched(w: &mut World, log: &Path) -> Builder {
+    let words = words(log);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    w.httpd().one_process().threads(4).wrapper(&words)
 }
 
 /// One httpd (a single process) that serves all requests while the name moves so often.
@@ -53,15 +82,7 @@ fn run(w: &mut World, moves: usize) -> Verdict {
     let (a, b) = backends();
     set_now(w, 0);
     let log = w.dir.join(format!("memcheck-{moves}.log"));
-    let words = words(&log);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut httpd = w
-        .httpd()
-        .one_process()
-        .threads(4)
-        .live(QUICK_TTL)
-        .wrapper(&words)
-        .start();
+    let mut httpd = watched(w, &log).live(QUICK_TTL).start();
     eventually(Duration::from_secs(30), || {
         httpd.logged("name app.test: addresses ") > 0
     });
@@ -89,6 +110,76 @@ fn run(w: &mut World, moves: usize) -> Verdict {
     );
     httpd.stop();
     Verdict::read(&log)
+}
+
+/// One httpd whose members die in every way, so many times.
+fn rounds_of_deaths(w: &mut World, rounds: usize) -> Verdict {
+    let (a, b) = backends();
+    set_members(w);
+    let log = w.dir.join(format!("memcheck-deaths-{rounds}.log"));
+    let text = pool("liveinterval=200ms livetimeout=700ms liverise=1");
+    let builder = troubled(watched(w, &log).live(&text)).expect("[proxy_http:warn]");
+    let mut httpd = start_pool(builder, &[&a, &b]);
+    for _ in 0..rounds {
+        let ways = [
+            Mode::Die(Death::Header),
+            Mode::Die(Death::HeaderClose),
+            Mode::Die(Death::Reset),
+            Mode::Die(Death::Close),
+            Mode::CloseReused,
+        ];
+        for way in ways {
+            a.mode(way);
+            assert_rescued(&(0..4).map(|_| httpd.get("/")).collect::<Vec<_>>());
+            a.revive();
+        }
+        dies_with_requests(w, &httpd, &a, |_| a.kill(), |_| {});
+        dies_with_requests(w, &httpd, &a, |w| w.vanish(IP_A), |w| w.appear(IP_A));
+    }
+    let asked = a.requests() + b.requests();
+    httpd.stop();
+    forget_shared_memory();
+    println!("figure: {asked} requests at the backends in {rounds} rounds");
+    let sent = rounds * (5 * 4 + 2 * 4);
+    assert!(
+        asked >= sent + rounds * RESCUES,
+        "{asked} instead of {sent}: hardly any rescues"
+    );
+    Verdict::read(&log)
+}
+
+/// A httpd of one process leaves its balancers' shared memory behind, with and without the module.
+fn forget_shared_memory() {
+    for file in std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten() {
+        std::fs::remove_file(file.path()).expect("a file of this scenario");
+    }
+}
+
+/// Requests are under way on both members when A dies; none fails.
+fn dies_with_requests(
+    w: &mut World,
+    httpd: &Httpd,
+    a: &Backend,
+    die: impl Fn(&mut World),
+    back: impl Fn(&mut World),
+) {
+    let before = a.requests();
+    let slow = Request::get("/?delay=1500");
+    let pending = all_at_once(httpd.addr(), &slow, 4, LIMIT);
+    eventually(Duration::from_secs(20), || a.requests() >= before + 2);
+    die(w);
+    let end = |one: live_kit::Pending| one.join().expect("a client").expect("an answer");
+    assert_rescued(&pending.into_iter().map(end).collect::<Vec<_>>());
+    wait_down(httpd, ONE);
+    back(w);
+    a.revive();
+    wait_up(httpd, ONE);
+}
+
+#[track_caller]
+fn assert_rescued(replies: &[Reply]) {
+    let bad = replies.iter().find(|r| r.status != 200);
+    assert!(bad.is_none(), "not rescued: {bad:?}");
 }
 
 fn words(log: &Path) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Configuration of a real httpd with a ServerRoot of its own.
 
-use crate::client::ID_HEADER;
 use crate::httpd::Httpd;
+use crate::request::ID_HEADER;
 use crate::{module_path, sanitizer};
 use std::fmt::Write as _;
 use std::fs;

@@ -1,67 +1,26 @@
 //! A HTTP/1.1 client with one kept-alive connection.
 
-use crate::http::Inbox;
+use crate::http::{Head, Inbox};
+use crate::request::{Framing, ID_HEADER, PIECE, Request, next_id};
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Request header that joins a request with httpd's access log.
-pub(crate) const ID_HEADER: &str = "X-Id";
-
-/// A request id no other request of this process has.
-pub(crate) fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 /// Why a request got no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     /// No connection to the server.
     Connect(String),
-    /// The connection ended before the first byte of an answer.
+    /// The connection ended before the first byte of a (final) answer.
     ClosedWithoutAnswer,
+    /// HTTP/2: the stream was reset before an answer; the reason.
+    StreamReset(String),
     /// The answer broke off.
     Cut,
     /// No (whole) answer within the client's time-out.
     Timeout,
     /// Anything else.
     Other(String),
-}
-
-/// What to send.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
-    pub body: Vec<u8>,
-    pub headers: Vec<(String, String)>,
-}
-
-impl Request {
-    pub fn get(path: &str) -> Request {
-        Request {
-            method: "GET".into(),
-            path: path.into(),
-            body: Vec::new(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// A POST of `length` bytes.
-    pub fn post(path: &str, length: usize) -> Request {
-        Request {
-            method: "POST".into(),
-            body: vec![b'x'; length],
-            ..Request::get(path)
-        }
-    }
-
-    pub fn header(mut self, name: &str, value: &str) -> Request {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
 }
 
 /// An answer.
@@ -71,8 +30,10 @@ pub struct Reply {
     /// Identity of the backend (`X-Backend`); empty when no backend of the kit answered.
     pub backend: String,
     pub body: Vec<u8>,
+    /// Status codes of interim answers (100, 103) that came before.
+    pub interim: Vec<u16>,
     pub(crate) id: u64,
-    fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 impl Reply {
@@ -167,7 +128,11 @@ impl Client {
 
     fn connect(&mut self) -> Result<(), Failure> {
         // As browsers do: a kept connection that the server has closed meanwhile is not used again.
-        if self.stream.as_ref().is_some_and(|s| !usable(s.source())) {
+        if self
+            .stream
+            .as_ref()
+            .is_some_and(|s| !quiet(s.source()).unwrap_or(false))
+        {
             self.close();
         }
         if self.stream.is_none() {
@@ -187,43 +152,28 @@ impl Client {
     }
 }
 
-fn usable(stream: &TcpStream) -> bool {
-    if stream.set_nonblocking(true).is_err() {
-        return false;
-    }
+/// Nothing has arrived, nor has the connection ended.
+fn quiet(stream: &TcpStream) -> io::Result<bool> {
+    stream.set_nonblocking(true)?;
     let quiet = matches!(stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
-    stream.set_nonblocking(false).is_ok() && quiet
+    stream.set_nonblocking(false)?;
+    Ok(quiet)
 }
 
 /// Sends and reads one answer; with it whether the connection may be used again.
 fn exchange(inbox: &mut Inbox<TcpStream>, request: &Request, id: u64) -> io::Result<(Reply, bool)> {
-    let mut text = format!(
-        "{} {} HTTP/1.1\r\n{ID_HEADER}: {id}\r\n",
-        request.method, request.path
-    );
-    if !request
-        .headers
-        .iter()
-        .any(|(n, _)| n.eq_ignore_ascii_case("host"))
-    {
-        text += "Host: front.test\r\n";
-    }
-    for (name, value) in &request.headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    if request.method != "GET" {
-        text += &format!("Content-Length: {}\r\n", request.body.len());
-    }
-    text += "\r\n";
-    let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(&request.body);
-    let mut stream = inbox.source();
-    let sent = stream.write_all(&bytes);
-    let head = inbox.head();
-    // A server may answer and close before it has read everything.
-    let head = match (head, sent) {
-        (Ok(head), _) => head,
-        (Err(e), _) => return Err(e),
+    let mut interim = Vec::new();
+    let sent = write(inbox, head_of(request, id).as_bytes());
+    let early = match request.expect {
+        true => go_ahead(inbox, &mut interim)?,
+        false => None,
+    };
+    let (head, whole) = match early {
+        Some(head) => (head, request.body.is_empty()),
+        None => {
+            let whole = sent && send_body(inbox, request)?;
+            (final_head(inbox, &mut interim)?, whole)
+        }
     };
     let status = status_of(&head.start).ok_or(ErrorKind::InvalidData)?;
     let bodyless = request.method == "HEAD" || status == 204 || status == 304;
@@ -233,18 +183,95 @@ fn exchange(inbox: &mut Inbox<TcpStream>, request: &Request, id: u64) -> io::Res
         inbox.body(&head, true)?
     };
     let framed = bodyless || head.chunked() || head.length().is_some();
-    let keep = framed && !head.has_token("connection", "close");
+    let keep = whole && framed && !head.has_token("connection", "close");
     let backend = head.get("x-backend").unwrap_or_default().to_owned();
-    Ok((
-        Reply {
-            status,
-            backend,
-            body,
-            id,
-            fields: head.fields,
-        },
-        keep,
-    ))
+    let reply = Reply {
+        status,
+        backend,
+        body,
+        interim,
+        id,
+        fields: head.fields,
+    };
+    Ok((reply, keep))
+}
+
+fn head_of(request: &Request, id: u64) -> String {
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\n{ID_HEADER}: {id}\r\n",
+        request.method, request.path
+    );
+    let given = |name: &str| {
+        let mut names = request.headers.iter();
+        names.any(|(n, _)| n.eq_ignore_ascii_case(name))
+    };
+    if !given("host") {
+        text += "Host: front.test\r\n";
+    }
+    for (name, value) in &request.headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    if request.expect {
+        text += "Expect: 100-continue\r\n";
+    }
+    match request.framing {
+        Framing::Length => text += &format!("Content-Length: {}\r\n", request.body.len()),
+        Framing::Open => text += "Transfer-Encoding: chunked\r\n",
+        Framing::Bare => assert!(request.body.is_empty(), "a bare request with a body"),
+    }
+    text + "\r\n"
+}
+
+/// Whether the server took it. One that has answered and closed did not; its answer is still to be read.
+fn write(inbox: &Inbox<TcpStream>, bytes: &[u8]) -> bool {
+    inbox.source().write_all(bytes).is_ok()
+}
+
+/// Waits for 100; another answer than that is returned.
+fn go_ahead(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Result<Option<Head>> {
+    loop {
+        let head = inbox.head()?;
+        match status_of(&head.start) {
+            Some(status @ (100 | 102..=199)) => {
+                interim.push(status);
+                inbox.mark();
+                if status == 100 {
+                    return Ok(None);
+                }
+            }
+            _ => return Ok(Some(head)),
+        }
+    }
+}
+
+fn final_head(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Result<Head> {
+    loop {
+        if let Some(head) = go_ahead(inbox, interim)? {
+            return Ok(head);
+        }
+    }
+}
+
+/// Sends the body until an answer comes before its end, as user agents do; whether it was sent whole.
+fn send_body(inbox: &Inbox<TcpStream>, request: &Request) -> io::Result<bool> {
+    let chunked = request.framing == Framing::Open;
+    for piece in request.body.chunks(PIECE) {
+        std::thread::sleep(request.pace.unwrap_or_default());
+        if !quiet(inbox.source())? {
+            return Ok(false);
+        }
+        let sent = match chunked {
+            true => {
+                let size = format!("{:x}\r\n", piece.len());
+                write(inbox, &[size.as_bytes(), piece, b"\r\n"].concat())
+            }
+            false => write(inbox, piece),
+        };
+        if !sent {
+            return Ok(false);
+        }
+    }
+    Ok(!chunked || write(inbox, b"0\r\n\r\n"))
 }
 
 fn status_of(start: &str) -> Option<u16> {

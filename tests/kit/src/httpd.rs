@@ -1,9 +1,10 @@
 //! A running httpd: its life, its children, and the judgement of its error log.
 
 use crate::builder::{Builder, Mpm};
-use crate::client::{Client, Failure, Reply, Request};
+use crate::client::{Client, Failure, Reply};
 use crate::errorlog::{self, Line};
 use crate::load::{LoadBuilder, Record, all_at_once};
+use crate::request::Request;
 use crate::{eventually, process, sanitizer};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, HashMap};

@@ -23,10 +23,12 @@
 //! - [`scenario`]: runs the closure in namespaces of its own, with a time limit
 //! - [`World`]: addresses, resolv.conf, hosts, vanishing packets, the DNS server
 //! - [`Dns`]: a DNS server that can misbehave in every way, and counts its queries
-//! - [`Backend`], [`FcgiBackend`], [`AjpBackend`]: settable servers; the first one also through TLS, and it dies in
+//! - [`RawBackend`], [`RawClient`]: what is sent and got byte by byte
+//! - [`Backend`], [`FcgiBackend`], [`AjpBackend`], [`H2Backend`]: settable servers; the first one also through TLS, and it dies in
 //!   every way ([`Death`])
 //! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
+//! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind
 //! - [`Load`], [`Records`]: steady load, one record per request
 //!
 //! Debian packages needed: see [`PACKAGES`].
@@ -40,12 +42,16 @@ mod dns;
 mod errorlog;
 mod fcgi;
 mod filter;
+mod h2;
+mod h2_backend;
 mod http;
 mod httpd;
 mod load;
 mod manager;
 mod module;
 mod process;
+mod raw;
+mod request;
 mod sanitizer;
 mod scenario;
 mod sockets;
@@ -53,15 +59,19 @@ mod world;
 
 pub use backend::{Backend, Death, Mode, Seen, checksum};
 pub use builder::{Builder, Mpm};
-pub use client::{Client, Failure, Reply, Request};
+pub use client::{Client, Failure, Reply};
 pub use dns::{Answers, Asked, Dns, Fault, Query, Type, answers, ask};
 pub use errorlog::Line;
 pub use fcgi::{AjpBackend, FcgiBackend};
+pub use h2::H2Client;
+pub use h2_backend::{H2Backend, H2Death, H2Mode, H2Seen};
 pub use httpd::Httpd;
 pub use load::{Load, LoadBuilder, Pending, Record, Records, all_at_once};
 pub use manager::{MANAGER, Manager};
 pub use module::module_path;
 pub use process::{children_of, descriptors, memory_kib, peak_memory_kib, thread_names, threads};
+pub use raw::{Answer, Content, End, Heard, Next, RawBackend, RawClient, Talk};
+pub use request::{Framing, Request, payload};
 pub use scenario::{DEFAULT_LIMIT, private, scenario, scenario_within};
 pub use world::World;
 

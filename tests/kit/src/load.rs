@@ -1,8 +1,10 @@
 //! Steady load on a httpd, with one record per request.
 
-use crate::client::{Client, Failure, Reply, Request, next_id};
+use crate::client::{Client, Failure, Reply};
+use crate::h2::H2Client;
 use crate::httpd::Who;
-use crate::sanitizer;
+use crate::request::{Request, next_id, payload};
+use crate::{checksum, sanitizer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,12 @@ pub struct Record {
     /// Id of the request, also in [`crate::Seen::id`].
     pub id: u64,
     pub method: String,
+    /// With its query.
+    pub path: String,
+    /// Bytes of the request's body.
+    pub length: usize,
+    /// Its checksum; see [`crate::checksum`].
+    pub sum: u64,
     pub start: Instant,
     pub took: Duration,
     /// 0 when there was no whole answer.
@@ -41,8 +49,12 @@ impl Record {
 pub struct LoadBuilder {
     addr: SocketAddr,
     who: Option<Who>,
-    request: Request,
+    requests: Vec<Request>,
     clients: usize,
+    /// How often each client sends all requests before it ends by itself.
+    rounds: usize,
+    /// Requests at the same time on the HTTP/2 connection of each client; `None`: HTTP/1.
+    streams: Option<usize>,
     pause: Duration,
     per_connection: usize,
     timeout: Duration,
@@ -53,8 +65,10 @@ impl LoadBuilder {
         LoadBuilder {
             addr,
             who,
-            request: Request::get("/"),
+            requests: vec![Request::get("/")],
             clients: 8,
+            rounds: usize::MAX,
+            streams: None,
             pause: Duration::from_millis(10),
             per_connection: 50,
             timeout: Duration::from_secs(30),
@@ -69,13 +83,35 @@ impl LoadBuilder {
 
     /// Path of the GETs (default `/`).
     pub fn path(mut self, path: &str) -> Self {
-        self.request.path = path.to_owned();
+        for request in &mut self.requests {
+            request.path = path.to_owned();
+        }
         self
     }
 
     /// POSTs of `length` bytes instead of GETs.
-    pub fn post(mut self, length: usize) -> Self {
-        self.request = Request::post(&self.request.path, length);
+    pub fn post(self, length: usize) -> Self {
+        let request = Request::post(&self.requests[0].path, length);
+        self.requests(&[request])
+    }
+
+    /// Sends these in turn (each client begins with another) instead of GETs. Each request gets a body of its own, as
+    /// long as the one here.
+    pub fn requests(mut self, requests: &[Request]) -> Self {
+        assert!(!requests.is_empty(), "a load of no requests");
+        self.requests = requests.to_vec();
+        self
+    }
+
+    /// Each client ends by itself when it has sent all requests so often; see [`Load::join`].
+    pub fn rounds(mut self, n: usize) -> Self {
+        self.rounds = n;
+        self
+    }
+
+    /// HTTP/2: each client has one connection with `streams` requests at the same time.
+    pub fn http2(mut self, streams: usize) -> Self {
+        self.streams = Some(streams);
         self
     }
 
@@ -99,13 +135,15 @@ impl LoadBuilder {
 
     pub fn start(self) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..self.clients).map(|n| {
+        let speakers: Vec<Speaker> = (0..self.clients).flat_map(|_| self.speakers()).collect();
+        let share = 1.0 / speakers.len() as f64;
+        let threads = speakers.into_iter().enumerate().map(|(n, speaker)| {
             let (settings, stop) = (self.clone(), Arc::clone(&stop));
             // Spread the clients over one pause, or they would act as one.
-            let first = settings.pause.mul_f64(n as f64 / settings.clients as f64);
+            let first = settings.pause.mul_f64(n as f64 * share);
             std::thread::spawn(move || {
                 std::thread::sleep(first);
-                run(&settings, &stop)
+                run(&settings, &stop, speaker, n)
             })
         });
         Load {
@@ -113,6 +151,18 @@ impl LoadBuilder {
             who: self.who,
             stop,
         }
+    }
+
+    /// What sends the requests of one client.
+    fn speakers(&self) -> Vec<Speaker> {
+        let Some(streams) = self.streams else {
+            return vec![Speaker::One(Client::new(self.addr, self.timeout))];
+        };
+        let client = H2Client::new(self.addr, self.timeout).per_connection(self.per_connection);
+        let client = Arc::new(client);
+        (0..streams)
+            .map(|_| Speaker::Two(Arc::clone(&client)))
+            .collect()
     }
 
     /// Runs for `time` and stops.
@@ -123,14 +173,34 @@ impl LoadBuilder {
     }
 }
 
-fn run(settings: &LoadBuilder, stop: &AtomicBool) -> Vec<Record> {
-    let mut client = Client::new(settings.addr, settings.timeout);
-    let mut records = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        if client.answered >= settings.per_connection {
-            client.close();
+/// Sends one request after the other: over HTTP/1, or over a HTTP/2 connection shared with others.
+enum Speaker {
+    One(Client),
+    Two(Arc<H2Client>),
+}
+
+impl Speaker {
+    /// With it whether this was not the first request of its connection.
+    fn send(&mut self, request: &Request, id: u64, most: usize) -> (bool, Result<Reply, Failure>) {
+        match self {
+            Speaker::One(client) => {
+                if client.answered >= most {
+                    client.close();
+                }
+                (client.answered > 0, client.send_id(request, id))
+            }
+            Speaker::Two(client) => client.send_id(request, id),
         }
-        records.push(one(&mut client, &settings.request));
+    }
+}
+
+fn run(settings: &LoadBuilder, stop: &AtomicBool, mut by: Speaker, first: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut requests = settings.requests.iter().cycle().skip(first);
+    let most = settings.rounds.saturating_mul(settings.requests.len());
+    while records.len() < most && !stop.load(Ordering::Relaxed) {
+        let request = requests.next().expect("an endless row").clone();
+        records.push(one(&mut by, request, settings.per_connection));
         if !settings.pause.is_zero() {
             std::thread::sleep(settings.pause);
         }
@@ -138,18 +208,23 @@ fn run(settings: &LoadBuilder, stop: &AtomicBool) -> Vec<Record> {
     records
 }
 
-fn one(client: &mut Client, request: &Request) -> Record {
-    let (id, start, reused) = (next_id(), Instant::now(), client.answered > 0);
-    let result = client.send_id(request, id);
+fn one(by: &mut Speaker, mut request: Request, most: usize) -> Record {
+    let id = next_id();
+    request.body = payload(id, request.body.len());
+    let sum = checksum(&request.body);
+    let start = Instant::now();
+    let (reused, result) = by.send(&request, id, most);
     let took = start.elapsed();
-    let method = request.method.clone();
     let (status, backend, failure) = match result {
         Ok(reply) => (reply.status, reply.backend, None),
         Err(failure) => (0, String::new(), Some(failure)),
     };
     Record {
         id,
-        method,
+        method: request.method,
+        path: request.path,
+        length: request.body.len(),
+        sum,
         start,
         took,
         status,
@@ -169,8 +244,13 @@ pub struct Load {
 
 impl Load {
     /// Ends the load (requests under way are finished) and joins the records with the access log.
-    pub fn stop(mut self) -> Records {
+    pub fn stop(self) -> Records {
         self.stop.store(true, Ordering::Relaxed);
+        self.join()
+    }
+
+    /// Waits for the end of all [`LoadBuilder::rounds`].
+    pub fn join(mut self) -> Records {
         let threads = std::mem::take(&mut self.threads);
         let joined = threads
             .into_iter()

@@ -1,7 +1,7 @@
 //! The balancer-manager of a httpd: status of members, and edits as an administrator makes them.
 
-use crate::client::Request;
 use crate::httpd::Httpd;
+use crate::request::Request;
 
 /// Configuration that [`Httpd::manager`] needs; must stand before a `ProxyPass /`.
 pub const MANAGER: &str = "<Location /balancer-manager>

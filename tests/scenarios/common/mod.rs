@@ -4,11 +4,14 @@
 #![allow(dead_code)]
 
 pub mod dead_ends;
+pub mod http2_members;
+pub mod noted;
 pub mod places;
 pub mod pool;
 pub mod processes;
 pub mod quick_moves;
 pub mod rescue;
+pub mod uploads;
 pub mod wrong;
 
 use live_kit::{Answers, Backend, Builder, Httpd, Records, World, answers, eventually};
