@@ -251,14 +251,15 @@ impl Child {
         self.planned(entry).is_some_and(|p| p.settings.rescue)
     }
 
-    /// The same of a worker that may be live.
-    pub fn rescues_worker(&self, worker: Worker) -> bool {
-        self.entry_of(worker).is_some_and(|at| self.rescues(at))
+    /// Whether what mod_proxy_http2 does for this worker is to be held back until it has succeeded.
+    pub fn holds(&self, entry: u32) -> bool {
+        let http2 = |p: &Planned| p.http2 && p.settings.rescue;
+        self.planned(entry).is_some_and(http2)
     }
 
     /// Whether mod_proxy_http2 serves this worker.
     pub fn speaks_http2(&self, entry: u32) -> bool {
-        self.planned(entry).is_some_and(|p| p.worker.speaks_http2())
+        self.planned(entry).is_some_and(|p| p.http2)
     }
 
     /// The worker's URL.

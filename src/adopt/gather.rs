@@ -35,6 +35,8 @@ pub struct Planned {
     /// The host as configured.
     pub host: String,
     pub port: u16,
+    /// mod_proxy_http2 serves it.
+    pub http2: bool,
     pub settings: Settings,
     pub source: Source,
     /// What is probed for it; None without probes.
@@ -191,6 +193,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         balancer: balancer.unwrap_or_default().to_owned(),
         label: worker.name(),
         port: worker.port(),
+        http2: worker.speaks_http2(),
         host,
         settings,
         source,

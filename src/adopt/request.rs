@@ -42,6 +42,9 @@ struct Top {
     number: Cell<u64>,
     /// It takes no pooled connection.
     fresh: Cell<bool>,
+    /// The worker of the last attempt and its entry: most often the next one's, too.
+    worker: Cell<usize>,
+    entry: Cell<Option<u32>>,
 }
 
 /// What one thread knows of its attempts.
@@ -53,7 +56,13 @@ struct Here {
 
 thread_local! {
     static TOP: Top = const {
-        Top { request: Cell::new(0), number: Cell::new(NO_ATTEMPT), fresh: Cell::new(false) }
+        Top {
+            request: Cell::new(0),
+            number: Cell::new(NO_ATTEMPT),
+            fresh: Cell::new(false),
+            worker: Cell::new(0),
+            entry: Cell::new(None),
+        }
     };
     static HERE: Here = const { Here { stack: RefCell::new(Vec::new()), desk: OnceCell::new() } };
 }
@@ -97,8 +106,8 @@ pub enum Enter {
     Inner,
     /// Nothing: the worker is not ours.
     Pass,
-    /// Run the handlers, then call [`leave`].
-    Run,
+    /// Run the handlers, then call [`leave`]. `hold`: under the control of [`crate::ffi::hold`].
+    Run { hold: bool },
 }
 
 /// An attempt begins: the worker is brought up to date and the attempt noted.
@@ -110,7 +119,7 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
     if top == request.key() {
         return Enter::Inner;
     }
-    let entry = child.entry_of(worker).filter(|_| !remote);
+    let entry = entry_of(child, worker).filter(|_| !remote);
     if entry.is_none() && top == 0 {
         return Enter::Pass;
     }
@@ -143,7 +152,19 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
         stack.push(attempt);
         top_changed(&stack);
     });
-    noted.map_or(Enter::Pass, |()| Enter::Run)
+    let hold = entry.is_some_and(|at| child.holds(at));
+    noted.map_or(Enter::Pass, |()| Enter::Run { hold })
+}
+
+/// The worker's entry, if it is live.
+fn entry_of(child: &Child, worker: Worker) -> Option<u32> {
+    TOP.with(|top| {
+        if top.worker.get() != worker.key() {
+            top.worker.set(worker.key());
+            top.entry.set(child.entry_of(worker));
+        }
+        top.entry.get()
+    })
 }
 
 /// An attempt at one of our workers that is over.

@@ -221,12 +221,11 @@ unsafe extern "C" fn scheme_handler(
             }
             entered
         });
-        if entered != Enter::Run {
+        let Enter::Run { hold } = entered else {
             return DECLINED;
-        }
-        let held = worker_view.speaks_http2() && child.rescues_worker(worker_view);
+        };
         // SAFETY: mod_proxy's request; the hold ends before this function.
-        let hold = unsafe { held.then(|| Hold::begin(r)).flatten() };
+        let hold = unsafe { hold.then(|| Hold::begin(r)).flatten() };
         // SAFETY: mod_proxy's own arguments, passed on unchanged; our hook declines for the same request.
         let mut status =
             unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };

@@ -115,11 +115,37 @@ int live_request_is_answered(const request_rec *r)
     return r->eos_sent || r->bytes_sent || r->sent_bodyct;
 }
 
-/* Whether more than a header may be sent to the backend: a body, or what a tunnel carries. */
+/* Content-..., Transfer-..., Upgrade. */
+static int is_of_body(const char *key)
+{
+    switch (key[0] | 0x20) {
+    case 'c':
+        return strncasecmp(key, "Cont", 4) == 0;
+    case 't':
+        return (key[1] | 0x20) == 'r';
+    case 'u':
+        return strcasecmp(key, "Upgrade") == 0;
+    default:
+        return 0;
+    }
+}
+
+/* Whether more than a header may be sent to the backend: a body, or what a tunnel carries. A look that costs
+ * little, for each request. */
 int live_request_may_have_body(const request_rec *r)
 {
-    return r->method_number != M_GET || r->expecting_100 || IS_INDETERMINATE(r) || length_is_given(r)
-           || apr_table_get(r->headers_in, "Transfer-Encoding") || live_request_upgrades(r);
+    const apr_array_header_t *headers = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)headers->elts, *end = e + headers->nelts;
+
+    if (r->method_number != M_GET || r->expecting_100 || IS_INDETERMINATE(r)) {
+        return 1;
+    }
+    for (; e != end; e++) {
+        if (is_of_body(e->key)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* The client, still there, gets only a part of an answer; the end of a tunnel is none. */
