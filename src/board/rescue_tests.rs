@@ -161,6 +161,12 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     take_back();
     assert_eq!(cleared.get(), 1);
     assert!(!board.is_provoked(id, tag, 7));
+    // A clock that another child has seen tick already.
+    assert!(board.provoke(id, tag, 8) && board.is_provoked(id, tag, 7));
+    assert!(!board.provoke(id, tag, 7));
+    take_back();
+    take_back();
+    assert_eq!(cleared.replace(1), 2);
     // One that was never taken back counts for some seconds only.
     let _ = board.provoke(id, tag, 7);
     assert!(board.is_provoked(id, tag, 12) && !board.is_provoked(id, tag, 13));

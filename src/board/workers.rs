@@ -34,7 +34,12 @@ const PROVOKED_S: u32 = 5;
 /// How many requests the word counts.
 fn provoked(word: u64, now_s: u64) -> u64 {
     let age = (now_s as u32).wrapping_sub((word >> 16) as u32);
-    if age <= PROVOKED_S { word & 0xffff } else { 0 }
+    // Another child may just have seen the clock tick.
+    if age <= PROVOKED_S || age >= u32::MAX - 1 {
+        word & 0xffff
+    } else {
+        0
+    }
 }
 
 fn pack_provoked(count: u64, now_s: u64) -> u64 {

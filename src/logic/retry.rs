@@ -50,7 +50,7 @@ impl Failure {
 
     /// The backend closed a pooled connection just as the request was sent: it says nothing about the
     /// backend's health.
-    const fn is_keepalive_race(&self) -> bool {
+    pub const fn is_keepalive_race(&self) -> bool {
         self.reused && !self.begun && matches!(self.cause, Cause::Closed | Cause::Reset)
     }
 }

@@ -125,7 +125,9 @@ impl Failed<'_> {
         }
         self.rescued(history);
         if next == Next::SameWorker {
-            self.child.avoid(self.over.entry, self.over.peer);
+            if !self.failure.is_keepalive_race() {
+                self.child.avoid(self.over.entry, self.over.peer);
+            }
             return After::Again;
         }
         let fails_on_timeout = || self.group.is_some_and(|g| g.handle.fails_on_timeout());
@@ -163,12 +165,11 @@ impl Failed<'_> {
         forced && self.r.is_in_session_of(self.worker)
     }
 
-    /// mod_proxy may keep the member in error: its handshakes fail, which is as good as a failed connect, or so do
-    /// all requests, while another member could serve them. Probes end the error.
+    /// mod_proxy may keep the member in error: all its requests fail (or all handshakes with it), while another
+    /// member could serve them. Probes end the error.
     fn is_deserved(&self) -> bool {
         let row = self.failure.is_evidence() && self.child.count_fail(self.over.entry);
-        self.failure.cause == Cause::Tls
-            || (row && self.group.is_some_and(|g| has_another(g, self.worker)))
+        row && self.group.is_some_and(|g| has_another(g, self.worker))
     }
 
     /// The request is on its way to where it is tried once more.
