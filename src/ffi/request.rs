@@ -243,6 +243,17 @@ impl History {
         (!worker.is_null()).then(|| Worker::new(worker))
     }
 
+    /// mod_proxy is about to put this member into error, as it deserves.
+    pub fn set_leaving(&mut self, worker: Worker) {
+        self.0.leaving = worker.raw();
+    }
+
+    /// The same, once.
+    pub fn take_leaving(&mut self) -> Option<Worker> {
+        let worker = std::mem::replace(&mut self.0.leaving, std::ptr::null_mut());
+        (!worker.is_null()).then(|| Worker::new(worker))
+    }
+
     /// The member to take out of error again, once.
     pub fn take_provoked(&mut self) -> Option<Worker> {
         let worker = std::mem::replace(&mut self.0.provoked, std::ptr::null_mut());

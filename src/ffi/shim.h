@@ -80,6 +80,7 @@ typedef struct live_request {
     int has_body;           /* seen before an attempt */
     int shown;              /* status for the client instead of 502; 0: none */
     proxy_worker *provoked; /* a member that mod_proxy puts into error only because of our 503 */
+    proxy_worker *leaving;  /* the member of the attempt that has just failed, if its error is deserved */
 } live_request;
 
 live_request *live_request_of(const request_rec *r);

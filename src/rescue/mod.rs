@@ -133,7 +133,10 @@ impl Failed<'_> {
         let fails_on_timeout = || self.group.is_some_and(|g| g.handle.fails_on_timeout());
         if self.failure.cause == Cause::TimedOut && fails_on_timeout() {
             self.child.keep_in_error(self.worker);
-        } else if !deserved {
+            self.leave(history);
+        } else if deserved {
+            self.leave(history);
+        } else {
             self.provoke(history);
         }
         After::Over(UNAVAILABLE)
@@ -183,6 +186,13 @@ impl Failed<'_> {
             self.child.label(self.over.entry),
             self.failure.cause.word()
         );
+    }
+
+    /// mod_proxy answers our 503 by putting the member into error, and may keep it there.
+    fn leave(&self, history: &mut History) {
+        if !self.worker.ignores_errors() {
+            history.set_leaving(self.worker);
+        }
     }
 
     /// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
@@ -271,7 +281,8 @@ pub fn last_status(r: Request, status: i32) -> i32 {
 /// mod_proxy is about to look for another member. With `retry=0` (and for sessions) it would end the error of the
 /// one that failed first, and choose it again.
 pub fn lead_away(r: Request) {
-    if let Some(worker) = r.history().and_then(|history| history.provoked()) {
+    let Some(history) = r.history() else { return };
+    if let Some(worker) = history.take_leaving().or_else(|| history.provoked()) {
         worker.extend_error(LEAD_AWAY);
     }
 }

@@ -46,7 +46,7 @@ fn closed_as_the_request_arrives() {
 
 #[test]
 fn reset_instead_of_an_answer() {
-    let trouble = Trouble::Dies(Death::Reset);
+    let trouble = Trouble::Some(Death::Reset);
     scenario_within(LIMIT, |w: &mut World| {
         go(w, Speak::Http1, trouble, "ping=2")
     });
@@ -54,7 +54,7 @@ fn reset_instead_of_an_answer() {
 
 #[test]
 fn reset_after_half_a_head_over_http_2() {
-    let trouble = Trouble::Dies(Death::Header);
+    let trouble = Trouble::Some(Death::Header);
     scenario_within(LIMIT, |w: &mut World| {
         go(w, Speak::Http2, trouble, "ping=2")
     });
@@ -71,28 +71,22 @@ fn empty() -> Vec<Request> {
 
 /// A reads an empty upload and dies before any answer: with `Expect` or `ping`, mod_proxy_http takes that for a backend
 /// that did not want the body, and 503 for a reason to try another one.
-fn empty_uploads(w: &mut World, speak: Speak, parameters: &str, more: &str, modes: &[Mode]) {
+fn empty_uploads(w: &mut World, speak: Speak, parameters: &str, more: &str, queries: &[&str]) {
     let (httpd, a, b) = start_front(w, Mpm::Event, parameters, more);
-    for mode in modes {
-        a.mode(*mode);
-        let from = a.seen().len();
-        let records = one_by_one(&httpd, speak, &empty(), 4);
+    for query in queries {
+        a.forget();
+        let at_a = |form: &Request| asking(form, &format!("{query}&at=A"));
+        let forms: Vec<Request> = empty().iter().map(at_a).collect();
+        let records = one_by_one(&httpd, speak, &forms, 4);
         judge(&records, &[&a, &b]);
-        let met = a.seen().len() - from;
-        assert!(met >= empty().len(), "{mode:?}: {met} met A");
-        let failed = records.failed().len();
-        assert_eq!(failed, met, "{mode:?}: {:?}", records.by_status());
-        println!("figure: {speak:?} {parameters} {mode:?}: {met} met A, {failed} failed");
+        let (failed, met) = (records.failed().len(), met(&a, query));
+        assert!(met >= forms.len(), "{query}: {met} met A");
+        assert_eq!(failed, met, "{query}: {:?}", records.by_status());
+        println!("figure: {speak:?} {parameters} {query}: {met} met A, {failed} failed");
     }
-    a.revive();
 }
 
-const DEATHS: [Mode; 4] = [
-    Mode::Die(Death::Close),
-    Mode::Die(Death::Reset),
-    Mode::Die(Death::Header),
-    Mode::Die(Death::HeaderClose),
-];
+const DEATHS: [&str; 4] = ["die=close", "die=reset", "die=header", "die=header-close"];
 
 #[test]
 fn empty_uploads_die() {
@@ -126,8 +120,8 @@ fn empty_uploads_die_over_http_2() {
 #[test]
 fn empty_uploads_are_slow() {
     scenario_within(LIMIT, |w: &mut World| {
-        let slow = [Mode::Slow(Duration::from_millis(1500))];
-        empty_uploads(w, Speak::Http1, "ping=300ms timeout=1", "", &slow);
+        let slow = "delay=1500";
+        empty_uploads(w, Speak::Http1, "ping=300ms timeout=1", "", &[slow]);
     });
 }
 

@@ -5,7 +5,7 @@ use crate::common::pool::*;
 use crate::common::*;
 use live_kit::{
     Backend, Builder, Death, Failure, FcgiBackend, Httpd, MANAGER, Mode, Mpm, Request, World,
-    answers, pause, scenario,
+    answers, eventually, pause, scenario,
 };
 use std::time::{Duration, Instant};
 
@@ -193,6 +193,7 @@ fn each_end(httpd: &Httpd, a: &Backend, b: &Backend) {
         assert_eq!(status, 502, "{mode:?}");
         assert_eq!(noted(httpd, &path).facts(), (AT_A, 1, ""), "{mode:?}");
         assert!(receivers(&[b], &path).is_empty());
+        is_well(httpd, "one", a);
     }
     a.mode(Mode::Die(Death::Body));
     let cut = client.send(&get_to("one", "/cut?bytes=50000"));
@@ -313,6 +314,11 @@ fn each_end_tls() {
         each_end(&httpd, &a, &b);
         a.mode(Mode::BadTls);
         handshakes_fail(&httpd);
+        a.revive();
+        eventually(PATIENCE, || {
+            let reply = httpd.send(&get_to("one", "/")).expect("an answer");
+            reply.backend == "A"
+        });
         a.mode(Mode::Hang);
         let before = a.requests();
         let pending = send_all(&httpd, &get_to("one", "/dead"), 1);
@@ -324,14 +330,18 @@ fn each_end_tls() {
     });
 }
 
-/// A kept-alive client whose member cannot shake hands.
+/// A kept-alive client whose member cannot shake hands; that is as good as a failed connect, and keeps it in error.
 fn handshakes_fail(httpd: &Httpd) {
     let mut client = kept_alive(httpd, &get_to("two", "/"));
     for n in 0..3 {
         let path = format!("/tls?n={n}");
         let reply = client.send(&get_to("one", &path)).expect("an answer");
-        assert_eq!((reply.status, reply.backend.as_str()), (200, "B"));
-        assert_eq!(noted(httpd, &path).facts(), (AT_B, 2, "tls"));
+        is_from(&reply, "B");
+        match noted(httpd, &path).facts() {
+            (AT_B, 2, "tls") => {}
+            (AT_B, 1, "") if n > 0 => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 

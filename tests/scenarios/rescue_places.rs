@@ -35,6 +35,8 @@ fn error_documents() {
         is_error(&reply);
         assert_eq!(reply.text(), "We are sorry");
         assert_eq!(receivers(&[&a, &b], &post.path), ["A"]);
+        is_well(&httpd, "one", &a);
+        is_well(&httpd, "two", &b);
         let path = "/proxied?die=reset";
         a.mode(Mode::ResetRequest);
         let reply = client.send(&get_to("one", path)).expect("an answer");

@@ -48,31 +48,31 @@ fn closed_as_the_request_arrives() {
 
 #[test]
 fn closed_instead_of_an_answer() {
-    let trouble = Trouble::Dies(Death::Close);
+    let trouble = Trouble::Some(Death::Close);
     scenario_within(LIMIT, |w: &mut World| go(w, Mpm::Event, trouble));
 }
 
 #[test]
 fn reset_instead_of_an_answer() {
-    let trouble = Trouble::Dies(Death::Reset);
+    let trouble = Trouble::Some(Death::Reset);
     scenario_within(LIMIT, |w: &mut World| go(w, Mpm::Event, trouble));
 }
 
 #[test]
 fn reset_instead_of_an_answer_prefork() {
-    let trouble = Trouble::Dies(Death::Reset);
+    let trouble = Trouble::Some(Death::Reset);
     scenario_within(LIMIT, |w: &mut World| go(w, Mpm::Prefork, trouble));
 }
 
 #[test]
 fn reset_after_half_a_head() {
-    let trouble = Trouble::Dies(Death::Header);
+    let trouble = Trouble::Some(Death::Header);
     scenario_within(LIMIT, |w: &mut World| go(w, Mpm::Event, trouble));
 }
 
 #[test]
 fn closed_after_half_a_head() {
-    let trouble = Trouble::Dies(Death::HeaderClose);
+    let trouble = Trouble::Some(Death::HeaderClose);
     scenario_within(LIMIT, |w: &mut World| go(w, Mpm::Event, trouble));
 }
 
@@ -98,13 +98,14 @@ fn rules(w: &mut World, speak: Speak, death: Death) {
     if speak == Speak::Http2 {
         again.push(Request::new("PUT", AGAIN).framed(Framing::Bare));
     }
-    a.mode(Mode::Die(death));
-    // both members are chosen for each form, and the budget lasts
-    let records = one_by_one(&httpd, speak, &again, 4);
+    let at_a = |forms: &[Request]| -> Vec<Request> {
+        forms.iter().map(|form| dying(form, death)).collect()
+    };
+    let records = one_by_one(&httpd, speak, &at_a(&again), 4);
     judge(&records, &[&a, &b]);
     records.assert_clean(ENDED);
-    let met = a.seen().len();
-    assert!(met >= again.len(), "{met} of {} met A", records.len());
+    let died = met(&a, "die=");
+    assert!(died >= again.len(), "{died} of {} met A", records.len());
     a.forget();
     let mut once = uploads();
     once.retain(|request| request.path == ONCE);
@@ -112,11 +113,11 @@ fn rules(w: &mut World, speak: Speak, death: Death) {
         let bare = |method| Request::new(method, ONCE).framed(Framing::Bare);
         once.extend([bare("POST"), bare("PATCH")]);
     }
-    let records = one_by_one(&httpd, speak, &once, 4);
+    let records = one_by_one(&httpd, speak, &at_a(&once), 4);
     judge(&records, &[&a, &b]);
-    let failed = records.failed().len();
-    assert_eq!(failed, a.seen().len(), "{:?}", records.by_status());
-    assert!(failed >= once.len(), "{failed} of {} met A", records.len());
+    let (failed, died) = (records.failed().len(), met(&a, "die="));
+    assert_eq!(failed, died, "{:?}", records.by_status());
+    assert!(died >= once.len(), "{died} of {} met A", records.len());
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn tls_process_killed() {
 
 #[test]
 fn tls_closed_instead_of_an_answer() {
-    let trouble = Trouble::Dies(Death::Close);
+    let trouble = Trouble::Some(Death::Close);
     scenario_within(LIMIT, |w: &mut World| over_tls(w, trouble));
 }
 

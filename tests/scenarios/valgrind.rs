@@ -77,15 +77,20 @@ fn watched(w: &mut World, log: &Path) -> Builder {
     w.httpd().one_process().threads(4).wrapper(&words)
 }
 
+/// Waits until this name has addresses.
+#[track_caller]
+fn wait_found(httpd: &Httpd, name: &str) {
+    let line = format!("name {name}: addresses ");
+    eventually(Duration::from_secs(30), || httpd.logged(&line) > 0);
+}
+
 /// One httpd (a single process) that serves all requests while the name moves so often.
 fn run(w: &mut World, moves: usize) -> Verdict {
     let (a, b) = backends();
     set_now(w, 0);
     let log = w.dir.join(format!("memcheck-{moves}.log"));
     let mut httpd = watched(w, &log).live(QUICK_TTL).start();
-    eventually(Duration::from_secs(30), || {
-        httpd.logged("name app.test: addresses ") > 0
-    });
+    wait_found(&httpd, "app.test");
     // New connections: under valgrind the event MPM soon thinks that it is busy and then ends kept-alive ones.
     let load = httpd
         .load()
@@ -119,7 +124,11 @@ fn rounds_of_deaths(w: &mut World, rounds: usize) -> Verdict {
     let log = w.dir.join(format!("memcheck-deaths-{rounds}.log"));
     let text = pool("liveinterval=200ms livetimeout=700ms liverise=1");
     let builder = troubled(watched(w, &log).live(&text)).expect("[proxy_http:warn]");
-    let mut httpd = start_pool(builder, &[&a, &b]);
+    let mut httpd = builder.start();
+    for name in ["one.test", "two.test"] {
+        wait_found(&httpd, name);
+    }
+    wait_probed(&[&a, &b]);
     for _ in 0..rounds {
         let ways = [
             Mode::Die(Death::Header),

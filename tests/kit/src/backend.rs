@@ -132,7 +132,8 @@ impl Shared {
 /// body in the header `X-Sum`, and the facts of the request in the body, one `key=value` per line. Query parameters
 /// of a request: `delay=ms` pause before the answer, `hold=ms` pause before the request's body is read, `bytes=n`
 /// length of the body, `drip=ms` one byte per so many ms, `status=n`, `die=word` the connection ends badly
-/// (`close`, `reset`, `header`, `header-close`, `body`, `body-close`: see [`Death`]).
+/// (`close`, `reset`, `header`, `header-close`, `body`, `body-close`: see [`Death`]), `at=name` all this at the backend
+/// of that name only.
 /// `Upgrade: websocket` is answered with 101, then bytes are echoed.
 pub struct Backend {
     shared: Arc<Shared>,

@@ -157,3 +157,11 @@ pub fn is_from(reply: &Reply, backend: &str) {
 pub fn is_error(reply: &Reply) {
     assert!((502..=504).contains(&reply.status), "{}", reply.status);
 }
+
+/// The member of this route answers a request: its failures from then on are counted anew.
+#[track_caller]
+pub fn is_well(httpd: &Httpd, route: &str, backend: &Backend) {
+    backend.revive();
+    let reply = httpd.send(&get_to(route, "/well")).expect("an answer");
+    is_from(&reply, backend.name());
+}

@@ -7,7 +7,7 @@
 use crate::common::pool::*;
 use crate::common::*;
 use live_kit::{
-    Backend, Builder, Death, Framing, Httpd, Load, Mode, Mpm, Record, Records, Request, World,
+    Backend, Builder, Death, Framing, Httpd, Load, Mode, Mpm, Record, Records, Request, Seen, World,
 };
 use live_kit::{eventually, pause};
 use std::collections::HashMap;
@@ -32,6 +32,8 @@ pub enum Trouble {
     Killed,
     /// Each request ends so; to a probe it looks healthy.
     Dies(Death),
+    /// One request in three ends so, from beginning to end of the scenario.
+    Some(Death),
     /// It closes each connection that has served a request as the next one arrives.
     Races,
     /// It stops gracefully: its port and its idle connections are closed, requests under way are finished.
@@ -46,6 +48,7 @@ impl Trouble {
             Trouble::Vanishes => w.vanish(IP_A),
             Trouble::Killed => a.kill(),
             Trouble::Dies(death) => a.mode(Mode::Die(death)),
+            Trouble::Some(_) => {}
             Trouble::Races => a.mode(Mode::CloseReused),
             Trouble::Leaves => a.mode(Mode::Leave),
             Trouble::Full => a.mode(Mode::Full),
@@ -77,8 +80,18 @@ impl Trouble {
     fn pause(self) -> Duration {
         match self {
             Trouble::Dies(_) | Trouble::Races => Duration::from_millis(400),
+            Trouble::Some(_) => Duration::from_millis(150),
             _ => Duration::from_millis(50),
         }
+    }
+
+    /// The requests of a load that meets this trouble.
+    pub fn requests(self, forms: &[Request]) -> Vec<Request> {
+        let Trouble::Some(death) = self else {
+            return forms.to_vec();
+        };
+        let three = |form: &Request| [dying(form, death), form.clone(), form.clone()];
+        forms.iter().flat_map(three).collect()
     }
 }
 
@@ -145,11 +158,26 @@ pub fn start_front(
 
 /// So long that some are under way at any time.
 fn taking_time(requests: &[Request]) -> Vec<Request> {
-    let mut requests = requests.to_vec();
-    for request in &mut requests {
-        request.path += "?delay=60";
-    }
-    requests
+    requests.iter().map(|r| asking(r, "delay=60")).collect()
+}
+
+/// It ends so when it reaches A.
+pub fn dying(request: &Request, death: Death) -> Request {
+    let word = match death {
+        Death::Close => "close",
+        Death::Reset => "reset",
+        Death::Header => "header",
+        Death::HeaderClose => "header-close",
+        _ => panic!("not told by a query: {death:?}"),
+    };
+    asking(request, &format!("die={word}&at=A"))
+}
+
+pub fn asking(request: &Request, query: &str) -> Request {
+    let mut request = request.clone();
+    request.path += if request.path.contains('?') { "&" } else { "?" };
+    request.path += query;
+    request
 }
 
 /// Half a head is a warning of its own.
@@ -214,8 +242,8 @@ pub fn through(
         true => expecting(big_uploads()),
         false => big_uploads(),
     };
-    let small = taking_time(small);
-    let loads = loads(httpd, speak, trouble, &small, &big);
+    let small = trouble.requests(&taking_time(small));
+    let loads = loads(httpd, speak, trouble, &small, &trouble.requests(&big));
     pause(1.5);
     let broken = Instant::now();
     trouble.begin(w, a);
@@ -235,7 +263,7 @@ pub fn through(
     }
     calm_without_trouble(&records, broken, well);
     all_repeated(&records);
-    if let Trouble::Dies(_) | Trouble::Races = trouble {
+    if let Trouble::Dies(_) | Trouble::Some(_) | Trouble::Races = trouble {
         assert!(!records.failed().is_empty(), "no upload met the trouble");
     }
     println!(
@@ -245,10 +273,11 @@ pub fn through(
     );
 }
 
-/// No request failed before the trouble and after it.
+/// No request failed before the trouble and after it, but those that ask for it.
 #[track_caller]
 fn calm_without_trouble(records: &Records, broken: Instant, well: Instant) {
-    let calm = |r: &&Record| r.start + r.took < broken || r.start > well;
+    let outside = |r: &Record| r.start + r.took < broken || r.start > well;
+    let calm = |r: &&Record| outside(r) && !r.path.contains("die=");
     let mut calm = records.0.iter().filter(calm);
     let wrong = calm.find(|r| r.status != 200);
     assert!(wrong.is_none(), "failed without trouble: {wrong:?}");
@@ -310,16 +339,18 @@ pub fn judge(records: &Records, backends: &[&Backend]) {
     }
 }
 
-/// Sends each request `rounds` times (an even number), one after the other, on one kept connection, and not so fast that
-/// rescues use up their budget; the records for [`judge`].
+/// Sends each request `rounds` times (an even number) on one kept connection, GETs in between, and not so fast that
+/// rescues use up their budget. The records are for [`judge`].
 pub fn one_by_one(httpd: &Httpd, speak: Speak, requests: &[Request], rounds: usize) -> Records {
-    let mut row = requests.to_vec();
-    row.extend_from_slice(requests);
+    let mut twice = [requests, requests].concat();
     if requests.len().is_multiple_of(2) {
         // members take turns: each form shall reach both
-        row[requests.len()..].rotate_left(1);
+        twice[requests.len()..].rotate_left(1);
     }
-    let load = httpd.load().requests(&row).pause(Duration::from_millis(50));
+    // a member that fails several times without a success is not asked any more
+    let with_two = |r: Request| [r, Request::get(AGAIN), Request::get(AGAIN)];
+    let row: Vec<Request> = twice.into_iter().flat_map(with_two).collect();
+    let load = httpd.load().requests(&row).pause(Duration::from_millis(20));
     let load = load.per_connection(usize::MAX).rounds(rounds / 2);
     match speak {
         Speak::Http1 => load.clients(1),
@@ -327,4 +358,10 @@ pub fn one_by_one(httpd: &Httpd, speak: Speak, requests: &[Request], rounds: usi
     }
     .start()
     .join()
+}
+
+/// How many of these requests reached a backend.
+pub fn met(backend: &Backend, query: &str) -> usize {
+    let asks = |s: &&Seen| s.path.contains(query);
+    backend.seen().iter().filter(asks).count()
 }

@@ -24,8 +24,12 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn of(target: &str) -> Query {
+    /// As the backend of this name takes them.
+    pub(super) fn of(target: &str, name: &str) -> Query {
         let query = target.split_once('?').map_or("", |(_, q)| q);
+        if parameter(query, "at").is_some_and(|at| at != name) {
+            return Query::default();
+        }
         let number = |key| parameter(query, key)?.parse().ok();
         let time = |key| number(key).map(Duration::from_millis);
         Query {
@@ -139,12 +143,15 @@ mod tests {
         assert_eq!(parameter("delay=20&bytes=5", "bytes"), Some("5"));
         assert_eq!(parameter("delays=20", "delay"), None);
         assert_eq!(parameter("", "delay"), None);
-        let query = Query::of("/x?delay=20&die=header&status=404");
+        let query = Query::of("/x?delay=20&die=header&status=404", "A");
         assert_eq!(query.delay, Some(Duration::from_millis(20)));
         assert_eq!(
             (query.die, query.status, query.bytes),
             (Some(Death::Header), Some(404), None)
         );
-        assert_eq!(Query::of("/die=reset").die, None);
+        assert_eq!(Query::of("/die=reset", "A").die, None);
+        let at_b = "/x?die=reset&at=B";
+        assert_eq!(Query::of(at_b, "A").die, None);
+        assert_eq!(Query::of(at_b, "B").die, Some(Death::Reset));
     }
 }

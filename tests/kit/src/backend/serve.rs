@@ -128,7 +128,7 @@ impl Talk<'_> {
         let mut words = head.start.split(' ');
         let method = words.next().unwrap_or_default();
         let target = words.next().unwrap_or_default();
-        let query = Query::of(target);
+        let query = Query::of(target, &self.shared.name);
         let body = self.body(&head, &query)?;
         let asked = Asked {
             head: &head,
