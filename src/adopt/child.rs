@@ -210,10 +210,12 @@ impl Child {
         true
     }
 
-    /// Whether a request that found this worker closed may have met an error that others have provoked: httpd's
-    /// handlers for other protocols answer so for reasons of their own.
+    /// Whether a request that found this worker closed may have met an error that others have provoked just now.
+    /// (Or an exhausted pool of connections; httpd's handlers for other protocols have reasons of their own.)
     pub fn meets_provoked(&self, worker: Worker, over: &Over) -> bool {
-        over.peer.is_none() && self.rescues(over.entry) && worker.speaks_http()
+        let seat = self.planned(over.entry).and_then(|p| p.seat);
+        let recent = seat.is_some_and(|(id, tag)| self.board.was_provoked(id, tag, now_s()));
+        recent && over.peer.is_none() && self.rescues(over.entry) && worker.speaks_http()
     }
 
     /// Ends the error that was provoked, when no other request needs it and nothing else wants it.
@@ -288,6 +290,12 @@ impl Child {
         {
             entry.avoid(&peer);
         }
+    }
+
+    /// Whether requests are on their way from this member to another.
+    pub fn is_provoked(&self, worker: Worker) -> bool {
+        let seat = self.entry_of(worker).and_then(|at| self.planned(at)?.seat);
+        seat.is_some_and(|(id, tag)| self.board.is_provoked(id, tag, now_s()))
     }
 
     /// Counts what became of requests at a worker.

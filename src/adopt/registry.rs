@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -22,6 +22,9 @@ pub const NO_ATTEMPT: u64 = u64::MAX - 1;
 pub const FIRST_ATTEMPT: u64 = 2;
 /// Connections opened that the keeper has not counted yet; more are not needed to see the balance.
 const OPENED_MAX: usize = 65_536;
+/// The keeper looks at an attempt so often (for some 5 s) each time it comes by, and then each so many times.
+const OFTEN: u32 = 40;
+const SELDOM: u32 = 8;
 /// Entries looked at under one hold of the lock.
 const BATCH: usize = 64;
 
@@ -47,6 +50,8 @@ pub struct Conn {
     /// The attempt whose silence was told already, and how much of it.
     told: AtomicU64,
     told_silence: AtomicU8,
+    /// How often the keeper has looked at that attempt.
+    looks: AtomicU32,
 }
 
 /// How silent the peer of a connection in use is.
@@ -86,6 +91,7 @@ impl Conn {
             ended: AtomicBool::new(false),
             told: AtomicU64::new(IDLE),
             told_silence: AtomicU8::new(0),
+            looks: AtomicU32::new(0),
         }
     }
 
@@ -173,12 +179,24 @@ impl Conn {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Whether this silence of an attempt was not told yet; the keeper's only.
-    fn is_news(&self, user: u64, silence: Silence) -> bool {
-        let told = match self.told.swap(user, Ordering::Relaxed) == user {
-            true => self.told_silence.load(Ordering::Relaxed),
-            false => 0,
-        };
+    /// The keeper comes by while an attempt uses it.
+    fn pass(&self, user: u64) {
+        if self.told.swap(user, Ordering::Relaxed) != user {
+            self.told_silence.store(0, Ordering::Relaxed);
+            self.looks.store(0, Ordering::Relaxed);
+        }
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is worth a look this time: what has been going on for long (a tunnel) seldom is.
+    pub fn is_due(&self) -> bool {
+        let looks = self.looks.load(Ordering::Relaxed);
+        looks <= OFTEN || looks.is_multiple_of(SELDOM)
+    }
+
+    /// Whether this silence was not told yet of the attempt.
+    fn is_news(&self, silence: Silence) -> bool {
+        let told = self.told_silence.load(Ordering::Relaxed);
         // A peer that is heard again may fall silent once more; that the answer is awaited is told once.
         let now = (silence as u8).max(told.min(Silence::Answer as u8));
         self.told_silence.store(now, Ordering::Relaxed);
@@ -261,7 +279,8 @@ impl Registry {
             for conn in inner.conns.iter().skip(at).take(BATCH) {
                 let Some(user) = conn.user() else { continue };
                 used = true;
-                if conn.is_news(user, silence(conn)) {
+                conn.pass(user);
+                if conn.is_due() && conn.is_news(silence(conn)) {
                     entries.push(conn.entry);
                 }
             }

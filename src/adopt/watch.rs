@@ -62,7 +62,7 @@ impl Watch {
         }
         let is_dead = |conn: &Conn| {
             let suspected = self.gone.contains(&(conn.entry, conn.peer));
-            let unlimited = child.rescues(conn.entry) && !conn.is_limited();
+            let unlimited = child.rescues(conn.entry) && !conn.is_limited() && conn.is_due();
             (suspected || unlimited)
                 && tcp::pulse(conn).is_some_and(|pulse| {
                     (suspected && ended::is_dead(&pulse)) || (unlimited && ended::is_lost(&pulse))

@@ -152,7 +152,7 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     board.assign_worker(id, tag);
     let cleared = Cell::new(0);
     let take_back = || board.take_back(id, tag, 7, || cleared.set(cleared.get() + 1));
-    assert!(!board.is_provoked(id, tag, 7));
+    assert!(!board.is_provoked(id, tag, 7) && !board.was_provoked(id, tag, 0));
     assert!(board.provoke(id, tag, 7), "the first");
     assert!(!board.provoke(id, tag, 7));
     assert!(board.is_provoked(id, tag, 7));
@@ -161,6 +161,8 @@ fn an_error_that_was_provoked_ends_with_the_last_request() {
     take_back();
     assert_eq!(cleared.get(), 1);
     assert!(!board.is_provoked(id, tag, 7));
+    assert!(board.was_provoked(id, tag, 7) && board.was_provoked(id, tag, 8));
+    assert!(!board.was_provoked(id, tag, 9));
     // A clock that another child has seen tick already.
     assert!(board.provoke(id, tag, 8) && board.is_provoked(id, tag, 7));
     assert!(!board.provoke(id, tag, 7));

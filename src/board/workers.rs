@@ -33,13 +33,17 @@ const PROVOKED_S: u32 = 5;
 
 /// How many requests the word counts.
 fn provoked(word: u64, now_s: u64) -> u64 {
-    let age = (now_s as u32).wrapping_sub((word >> 16) as u32);
-    // Another child may just have seen the clock tick.
-    if age <= PROVOKED_S || age >= u32::MAX - 1 {
+    if age(word, now_s) <= PROVOKED_S {
         word & 0xffff
     } else {
         0
     }
+}
+
+/// Seconds since the word was written; another child may just have seen the clock tick.
+fn age(word: u64, now_s: u64) -> u32 {
+    let age = (now_s as u32).wrapping_sub((word >> 16) as u32);
+    if age >= u32::MAX - 1 { 0 } else { age }
 }
 
 fn pack_provoked(count: u64, now_s: u64) -> u64 {
@@ -159,13 +163,20 @@ impl Board {
             .is_some_and(|word| provoked(word.load(Ordering::Acquire), now_s) != 0)
     }
 
+    /// The same, or they were until a moment ago.
+    pub fn was_provoked(&self, id: WorkerId, tag: Tag, now_s: u64) -> bool {
+        let recent = |word: u64| word != 0 && age(word, now_s) <= 1;
+        self.provoked_word(id, tag)
+            .is_some_and(|word| recent(word.load(Ordering::Acquire) & !CLEARING))
+    }
+
     /// The request has its other member (or none was found). The last one calls `clear`, which ends the error.
     pub fn take_back(&self, id: WorkerId, tag: Tag, now_s: u64, clear: impl FnOnce()) {
         let Some(word) = self.provoked_word(id, tag) else {
             return clear();
         };
         let less = |seen: u64| match provoked(seen, now_s) {
-            0 | 1 => Some(CLEARING),
+            0 | 1 => Some(CLEARING | pack_provoked(0, now_s)),
             n => Some(pack_provoked(n - 1, now_s) | (seen & CLEARING)),
         };
         let last = word

@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
         if let Some((fd, addr, port)) = unsafe { tcp::of_apr(csd.cast()) } {
             let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt), c as usize));
             if child.rescues(entry) {
-                let limited = current().is_some_and(sends_header_only);
+                let limited = with_request(sends_header_only) == Some(true);
                 tcp::watch_peer(fd, limited);
                 conn.set_limited(limited);
             }
@@ -59,23 +59,23 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
     })
 }
 
-/// The request of the attempt under way in this thread, if it is at one of our workers.
-fn current() -> Option<Request<'static>> {
+/// Calls `look` with the request of the attempt under way in this thread, if it is at one of our workers.
+fn with_request<R>(look: impl FnOnce(Request) -> R) -> Option<R> {
     let key = request::current_request()?;
     // SAFETY: the wrapper noted this request before it called the handler we are in, and takes it off when
-    // the handler returns; requests are used by one thread at a time. No caller keeps the view.
-    Some(unsafe { Request::new(key as *mut sys::request_rec) })
+    // the handler returns; requests are used by one thread at a time.
+    Some(look(unsafe { Request::new(key as *mut sys::request_rec) }))
 }
 
 /// Tells the request whom it has reached. `first`: with the first connection of its first attempt.
 fn say_addr(conn: &Conn, first: bool) {
-    if let Some(r) = current() {
+    with_request(|r| {
         if first {
             r.env_first(&conn.text);
         } else {
             r.env_addr(&conn.text);
         }
-    }
+    });
 }
 
 /// Whether the peer's window is large enough for what is sent, whatever it does.
@@ -85,16 +85,16 @@ fn sends_header_only(r: Request) -> bool {
 
 /// Brings the kernel's patience in line with what the attempt that has just begun sends.
 fn fit_limit(conn: &Conn) {
-    let Some(r) = current() else { return };
-    if conn.is_limited() && !r.may_have_body() {
-        return;
-    }
-    let rescued = child::current().is_some_and(|child| child.rescues(conn.entry));
-    let limited = rescued && sends_header_only(r);
-    if limited != conn.is_limited() {
-        tcp::limit(conn.fd, limited);
-        conn.set_limited(limited);
-    }
+    with_request(|r| {
+        if conn.is_limited() && !r.may_have_body() {
+            return;
+        }
+        let limited = child_rescues(conn) && sends_header_only(r);
+        if limited != conn.is_limited() {
+            tcp::limit(conn.fd, limited);
+            conn.set_limited(limited);
+        }
+    });
 }
 
 /// # Safety
@@ -140,8 +140,8 @@ unsafe extern "C" fn forget(data: *mut c_void) -> sys::apr_status_t {
             note(&conn, cause);
         }
         conn.forget_record();
-        if let (Some(r), true) = (current(), http2 && conn.is_used_by(request::number())) {
-            hold::closed(r, request::has_failed());
+        if http2 && conn.is_used_by(request::number()) {
+            with_request(|r| hold::closed(r, request::has_failed()));
         }
         // Closed in the middle of an attempt that has had no answer: it was reset, closed by its peer, or
         // given up by httpd.
@@ -221,7 +221,7 @@ unsafe fn ended_line(
         };
         note(&conn, cause);
         let hide = cause != Cause::TimedOut && child_rescues(&conn);
-        if hide && current().is_some_and(|r| !r.is_answered()) {
+        if hide && with_request(|r| !r.is_answered()) == Some(true) {
             sys::APR_TIMEUP as sys::apr_status_t
         } else {
             status
@@ -318,7 +318,7 @@ fn note(conn: &Conn, cause: Cause) {
     // mod_proxy_http2 does not count.
     let http2 = child::current().is_some_and(|child| child.speaks_http2(conn.entry));
     let reused = served || (http2 && conn.is_reused());
-    let begun = current().is_some_and(|r| r.has_status());
+    let begun = with_request(|r| r.has_status()) == Some(true);
     // SAFETY: as above.
     let tls = !c.is_null() && unsafe { sys::live_tls_failed(c) != 0 };
     let cause = match cause {

@@ -230,29 +230,39 @@ unsafe extern "C" fn scheme_handler(
         let mut status =
             unsafe { sys::live_run_scheme_handler(r, worker, conf, url, proxyhost, proxyport) };
         let http2 = hold.map(|hold| hold.end(&mut status));
-        let after = guard("the request's end", After::Over(status), || {
-            let how = match status {
-                OK => How::Succeeded,
-                sys::SUSPENDED => How::Suspended,
-                _ => How::Failed,
-            };
-            let Some(over) = request::leave(child, request, how) else {
-                return After::Over(status);
-            };
-            let outcome = Outcome {
-                status,
-                // SAFETY: the request under way, used by this thread only.
-                backends_answer: unsafe { sys::live_is_backends_answer(r) } != 0,
-                turn,
-                http2,
-            };
-            rescue::after(child, request, worker_view, &over, &outcome)
-        });
-        match after {
+        let outcome = |backends_answer| Outcome {
+            status,
+            backends_answer,
+            turn,
+            http2,
+        };
+        match guard("the request's end", After::Over(status), || {
+            after_handler(child, request, worker_view, status, outcome)
+        }) {
             After::Over(status) => return status,
             After::Again => turn = false,
         }
     }
+}
+
+/// The handlers have returned.
+fn after_handler(
+    child: &child::Child,
+    request: Request,
+    worker: Worker,
+    status: c_int,
+    outcome: impl FnOnce(bool) -> Outcome,
+) -> After {
+    let how = match status {
+        OK => How::Succeeded,
+        sys::SUSPENDED => How::Suspended,
+        _ => How::Failed,
+    };
+    let Some(over) = request::leave(child, request, how) else {
+        return After::Over(status);
+    };
+    let outcome = outcome(request.has_backends_answer());
+    rescue::after(child, request, worker, &over, &outcome)
 }
 
 /// Before mod_proxy chooses a worker; there is something to do only after an attempt has failed.

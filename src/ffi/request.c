@@ -159,12 +159,7 @@ int live_request_upgrades(const request_rec *r)
     return apr_table_get(r->headers_in, "Upgrade") != NULL;
 }
 
-/* A note of mod_proxy_balancer's pre_request. */
-int live_request_has_session(const request_rec *r)
-{
-    return apr_table_get(r->notes, "session-route") != NULL;
-}
-
+/* By a note of mod_proxy_balancer's pre_request. */
 int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w)
 {
     const char *route = apr_table_get(r->notes, "session-route");

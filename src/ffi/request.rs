@@ -88,16 +88,16 @@ impl Request<'_> {
         unsafe { sys::live_request_is_answered(self.raw) != 0 }
     }
 
-    /// Whether it belongs to a session of one member (`stickysession`).
-    pub fn has_session(self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::live_request_has_session(self.raw) != 0 }
-    }
-
-    /// Whether that member is this one.
+    /// Whether it belongs to a session of this member (`stickysession`).
     pub fn is_in_session_of(self, worker: Worker) -> bool {
         // SAFETY: as above; mod_proxy's own worker.
         unsafe { sys::live_request_is_in_session_of(self.raw, worker.raw()) != 0 }
+    }
+
+    /// Whether the status of this attempt was sent by the backend itself (`ProxyErrorOverride`).
+    pub fn has_backends_answer(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_is_backends_answer(self.raw) != 0 }
     }
 
     /// Whether this attempt has brought a status line.

@@ -106,7 +106,6 @@ int live_request_upgrades(const request_rec *r);
 void live_request_watch_end(request_rec *r);
 void live_request_ends(request_rec *r);
 int live_request_is_cut(const request_rec *r);
-int live_request_has_session(const request_rec *r);
 int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w);
 int live_request_has_status(const request_rec *r);
 int live_brigade_is_empty(const apr_bucket_brigade *bb);

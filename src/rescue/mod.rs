@@ -144,15 +144,14 @@ impl Failed<'_> {
 
     fn facts(&self, history: &History) -> Facts {
         let (r, group) = (self.r, self.group);
-        let another =
-            group.is_some_and(|group| reaches_another(group, self.worker, history.turns()));
+        let another = group.is_some_and(|group| self.reaches_another(group, history.turns()));
         Facts {
             idempotent: r.is_idempotent(),
             has_body: history.has_body() || r.has_body(),
             answered: r.is_answered(),
             rescued: history.is_rescued(),
             other_member: another && !self.is_bound(),
-            sticky: r.has_session(),
+            sticky: r.is_in_session_of(self.worker),
             other_address: self
                 .child
                 .has_other_address(self.over.entry, self.over.peer),
@@ -172,7 +171,27 @@ impl Failed<'_> {
     /// member could serve them. Probes end the error.
     fn is_deserved(&self) -> bool {
         let row = self.failure.is_evidence() && self.child.count_fail(self.over.entry);
-        row && self.group.is_some_and(|g| has_another(g, self.worker))
+        row && self.group.is_some_and(|g| self.has_another(g))
+    }
+
+    /// Whether mod_proxy's loop (proxy_handler in mod_proxy.c) goes on to another member when this attempt, which
+    /// was its `turns`-th, returns 503. Sticky sessions may still forbid it.
+    fn reaches_another(&self, group: &Group, turns: i32) -> bool {
+        let stays = self.worker.ignores_errors() && self.worker.is_usable();
+        !stays && turns <= group.handle.max_attempts() && self.has_another(group)
+    }
+
+    /// One whose error is only provoked counts: it is over in a moment.
+    fn has_another(&self, group: &Group) -> bool {
+        let usable = |w: &Worker| {
+            w.is_usable() || (w.is_open() && !w.is_failed() && self.child.is_provoked(*w))
+        };
+        let mut others = group
+            .members
+            .iter()
+            .map(|(w, _)| w)
+            .filter(|w| **w != self.worker);
+        others.any(usable)
     }
 
     /// The request is on its way to where it is tried once more.
@@ -243,18 +262,6 @@ impl Failed<'_> {
     fn count(&self, what: RescueCount) {
         self.child.count_rescue(self.over.entry, what, 1);
     }
-}
-
-/// Whether mod_proxy's loop (proxy_handler in mod_proxy.c) goes on to another member when this attempt, which
-/// was its `turns`-th, returns 503. Sticky sessions may still forbid it.
-fn reaches_another(group: &Group, worker: Worker, turns: i32) -> bool {
-    let stays = worker.ignores_errors() && worker.is_usable();
-    !stays && turns <= group.handle.max_attempts() && has_another(group, worker)
-}
-
-fn has_another(group: &Group, worker: Worker) -> bool {
-    let mut members = group.members.iter();
-    members.any(|(w, _)| *w != worker && w.is_usable())
 }
 
 /// The status of an attempt without a failure on a connection: mod_proxy goes on to the next member when it is

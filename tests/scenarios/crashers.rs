@@ -181,11 +181,11 @@ fn in_turns_prefork() {
 }
 
 /// Many rescues at the same member at the same moment do not stand in each other's way.
-fn many_at_once(w: &mut World, mpm: Mpm, children: usize, retry: &str) {
+fn many_at_once(w: &mut World, mpm: Mpm, children: usize) {
     const GETS: usize = 48;
     let (a, b) = backends();
     set_members(w);
-    let text = format!("{FRESH}\n{MANAGER}\n{}", sticky_pool(retry, retry, ""));
+    let text = format!("{FRESH}\n{MANAGER}\n{}", sticky_pool("", "", ""));
     let builder = troubled(w.httpd().mpm(mpm).children(children).live(&text));
     let httpd = start_pool(builder, &[&a, &b]);
     for round in 1..=3 {
@@ -209,17 +209,12 @@ fn many_at_once(w: &mut World, mpm: Mpm, children: usize, retry: &str) {
 
 #[test]
 fn many_at_once_event() {
-    scenario(|w: &mut World| many_at_once(w, Mpm::Event, 7, ""));
-}
-
-#[test]
-fn many_at_once_retry_zero() {
-    scenario(|w: &mut World| many_at_once(w, Mpm::Event, 7, "retry=0"));
+    scenario(|w: &mut World| many_at_once(w, Mpm::Event, 7));
 }
 
 #[test]
 fn many_at_once_prefork() {
-    scenario(|w: &mut World| many_at_once(w, Mpm::Prefork, 50, ""));
+    scenario(|w: &mut World| many_at_once(w, Mpm::Prefork, 50));
 }
 
 /// More crashes in a second than there is budget for: the rescues are bounded, and each client has its answer.

@@ -1,4 +1,5 @@
 use super::*;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 
 fn addr(last: u8) -> Addr {
@@ -126,4 +127,24 @@ fn removed_connections_are_gone_and_opened_ones_counted_once() {
     all.iter().take(50).for_each(|c| registry.remove(c));
     let swept = registry.sweep(|_, _| false, |_| ());
     assert_eq!(swept.closed, 150);
+}
+
+#[test]
+fn what_goes_on_for_long_is_looked_at_seldom() {
+    let registry = Registry::default();
+    let tunnel = conn(1, Some(5));
+    registry.add(tunnel.clone());
+    let looks = Cell::new(0);
+    let look = || {
+        registry.silent(|_| {
+            looks.set(looks.get() + 1);
+            Silence::None
+        })
+    };
+    (0..400).for_each(|_| assert!(look().0));
+    assert_eq!(looks.replace(0), OFTEN + (400 - OFTEN) / SELDOM);
+    tunnel.rest(5);
+    tunnel.touch(Some(6)).unwrap();
+    (0..OFTEN).for_each(|_| assert!(look().0));
+    assert_eq!(looks.get(), OFTEN, "another attempt");
 }
