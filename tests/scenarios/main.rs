@@ -16,6 +16,7 @@ mod expect;
 mod filtered;
 mod flapping;
 mod forms;
+mod full_pool;
 mod graceful;
 mod h2_backends;
 mod h2_loads;
