@@ -117,7 +117,8 @@ fn each_alone(servers: &[Httpd; 2], backend: &RawBackend) -> Vec<&'static str> {
 fn in_a_row(servers: &[Httpd; 2], backend: &RawBackend, kept: &[&str]) {
     let paths: Vec<String> = kept
         .iter()
-        .filter(|case| !case.starts_with("big"))
+        // After an end that was not announced httpd alone may drop the client with the next request.
+        .filter(|case| !case.starts_with("big") && **case != "closes-unasked")
         .flat_map(|case| [format!("/p/{case}"), format!("/b/{case}")])
         .collect();
     let get = |path: &String| request("GET", path, "1.1", "");
