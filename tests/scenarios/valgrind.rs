@@ -141,6 +141,8 @@ fn rounds_of_deaths(w: &mut World, rounds: usize) -> Verdict {
             a.mode(way);
             assert_rescued(&(0..4).map(|_| httpd.get("/")).collect::<Vec<_>>());
             a.revive();
+            // Three failures in a row would be its own.
+            eventually(Duration::from_secs(20), || httpd.get("/").backend == "A");
         }
         dies_with_requests(w, &httpd, &a, |_| a.kill(), |_| {});
         dies_with_requests(w, &httpd, &a, |w| w.vanish(IP_A), |w| w.appear(IP_A));
