@@ -155,7 +155,6 @@ impl Failed<'_> {
             other_address: self
                 .child
                 .has_other_address(self.over.entry, self.over.peer),
-            allowed: true,
         }
     }
 
