@@ -2,7 +2,7 @@
 
 use super::record::{ADDR_WORDS, decode_addr, encode_addr, pack, unpack};
 use super::region::Record;
-use crate::logic::health::{AddrHealth, Reason, State, TargetRecord};
+use crate::logic::health::{AddrHealth, Flaw, Layer, Reason, State, TargetRecord, TlsFault};
 use crate::logic::record::MAX_ADDRS;
 
 /// Words before the addresses: kind of probe (16 bits, 0 today), a spare 16,
@@ -99,22 +99,27 @@ fn decode_health(words: &[u64]) -> Option<AddrHealth> {
     })
 }
 
-/// State (high half) and reason: code, then the system's error number.
+/// State (high half) and reason: its code, then what else there is to it.
 fn encode_state(state: State, reason: Option<Reason>) -> u64 {
     let state = match state {
         State::Unknown => 0,
         State::Up => 1,
         State::Down => 2,
     };
-    let (code, errno) = match reason {
+    let (code, more) = match reason {
         None => (0, 0),
         Some(Reason::Refused) => (1, 0),
         Some(Reason::Reset) => (2, 0),
         Some(Reason::Timeout) => (3, 0),
         Some(Reason::Unreachable(errno)) => (4, errno),
         Some(Reason::Local(errno)) => (5, errno),
+        Some(Reason::Silent(Layer::Tls)) => (6, 0),
+        Some(Reason::Silent(Layer::Http)) => (6, 1),
+        Some(Reason::Tls(fault)) => (7, encode_fault(fault)),
+        Some(Reason::Status(status)) => (8, status),
+        Some(Reason::Malformed(flaw)) => (9, position(&FLAWS, flaw)),
     };
-    pack(state, code << 16 | u32::from(errno))
+    pack(state, code << 16 | u32::from(more))
 }
 
 fn decode_state(word: u64) -> Option<(State, Option<Reason>)> {
@@ -132,7 +137,53 @@ fn decode_state(word: u64) -> Option<(State, Option<Reason>)> {
         (3, 0) => Some(Reason::Timeout),
         (4, errno) => Some(Reason::Unreachable(errno)),
         (5, errno) => Some(Reason::Local(errno)),
+        (6, 0) => Some(Reason::Silent(Layer::Tls)),
+        (6, 1) => Some(Reason::Silent(Layer::Http)),
+        (7, fault) => Some(Reason::Tls(decode_fault(fault)?)),
+        (8, status) => Some(Reason::Status(status)),
+        (9, flaw) => Some(Reason::Malformed(*FLAWS.get(usize::from(flaw))?)),
         _ => return None,
     };
     Some((state, reason))
+}
+
+/// On the board their places in these lists.
+const FLAWS: [Flaw; 10] = [
+    Flaw::Closed,
+    Flaw::Reset,
+    Flaw::NotHttp,
+    Flaw::Version,
+    Flaw::Http2,
+    Flaw::IsTls,
+    Flaw::StatusLine,
+    Flaw::HeaderLine,
+    Flaw::TooLong,
+    Flaw::Interim,
+];
+const FAULTS: [TlsFault; 4] = [
+    TlsFault::Closed,
+    TlsFault::Reset,
+    TlsFault::NotTls,
+    TlsFault::Unsupported,
+];
+/// An alert is its number above this.
+const ALERT: u16 = 256;
+
+fn position<T: PartialEq>(list: &[T], what: T) -> u16 {
+    let at = list.iter().position(|known| *known == what);
+    at.and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX)
+}
+
+fn encode_fault(fault: TlsFault) -> u16 {
+    match fault {
+        TlsFault::Alert(number) => ALERT + u16::from(number),
+        other => position(&FAULTS, other),
+    }
+}
+
+fn decode_fault(word: u16) -> Option<TlsFault> {
+    match word.checked_sub(ALERT) {
+        Some(number) => u8::try_from(number).ok().map(TlsFault::Alert),
+        None => FAULTS.get(usize::from(word)).copied(),
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::logic::addr::Families;
 use crate::logic::health::Rules;
+use crate::logic::statuses::Statuses;
 
 /// The value of `live=` and `ProxyLive`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,10 @@ impl Default for TtlBounds {
 pub enum Probe {
     /// A TCP connect.
     Tcp,
+    /// The first message of a TLS handshake is answered.
+    Tls,
+    /// A URL is answered as expected.
+    Http,
     Off,
 }
 
@@ -72,12 +77,20 @@ pub struct Params {
 /// What is in force for one live worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
+    /// Everything is worked out and told, but mod_proxy is not touched.
+    pub observe: bool,
     pub ttl: TtlBounds,
     pub families: Families,
     /// How long the last good addresses are kept; None is forever.
     pub stale: Option<Duration>,
     pub spread: bool,
     pub probe: Probe,
+    /// Path and query of HTTP probes.
+    pub uri: String,
+    /// Their good answers.
+    pub expect: Statuses,
+    /// Name for Host and SNI; None for the worker's host.
+    pub host: Option<String>,
     /// The port of the probe; None for the worker's.
     pub port: Option<u16>,
     pub rules: Rules,
@@ -85,6 +98,8 @@ pub struct Settings {
     pub last_resort: bool,
     /// Requests under way on a backend that dies are rescued.
     pub rescue: bool,
+    /// So are those that wait at a backend whose probes are not answered although its port is.
+    pub eager: bool,
     /// The probe parameters written on the worker's own lines, for messages.
     pub probe_given: Option<&'static str>,
 }
@@ -130,11 +145,15 @@ impl Params {
     /// These parameters over the built-in defaults.
     pub fn settings(&self) -> Settings {
         Settings {
+            observe: false,
             ttl: self.ttl.unwrap_or_default(),
             families: self.families.unwrap_or(Families::ANY),
             stale: self.stale.unwrap_or(None),
             spread: self.spread.unwrap_or(true),
             probe: self.probe.unwrap_or(Probe::Tcp),
+            uri: "/".into(),
+            expect: Statuses::default(),
+            host: None,
             port: self.port,
             rules: Rules {
                 interval_ms: self.interval.map_or(2_000, millis),
@@ -144,6 +163,7 @@ impl Params {
             },
             last_resort: self.last_resort.unwrap_or(true),
             rescue: self.rescue.unwrap_or(true),
+            eager: false,
             probe_given: self.probe_given(),
         }
     }

@@ -27,6 +27,61 @@ pub enum Reason {
     Unreachable(u16),
     /// This machine could not even try (no route, no descriptors, ...); the error number of the system.
     Local(u16),
+    /// The port answers, but the answer of this protocol did not come within `livetimeout`.
+    Silent(Layer),
+    /// No TLS handshake.
+    Tls(TlsFault),
+    /// An HTTP status that `liveexpect` does not name.
+    Status(u16),
+    /// Something else than the header of an HTTP/1 answer.
+    Malformed(Flaw),
+}
+
+/// The protocol whose answer a probe waits for after the connect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Layer {
+    Tls,
+    Http,
+}
+
+/// What went wrong with TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TlsFault {
+    /// The connection was closed before the answer.
+    Closed,
+    /// It was reset before the answer.
+    Reset,
+    /// The answer is no TLS record.
+    NotTls,
+    /// The peer ended the handshake with this alert (RFC 8446, 6.2). For probes that need the whole handshake.
+    Alert(u8),
+    /// The peer speaks a TLS that the module does not.
+    Unsupported,
+}
+
+/// What is wrong with an HTTP answer (RFC 9112).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Flaw {
+    /// The connection was closed before the end of the header.
+    Closed,
+    /// It was reset before the end of the header.
+    Reset,
+    /// No status line.
+    NotHttp,
+    /// A status line with a version other than HTTP/1.x.
+    Version,
+    /// HTTP/2 without asking.
+    Http2,
+    /// A TLS record: the port speaks TLS.
+    IsTls,
+    /// A status that is no number from 100 to 599.
+    StatusLine,
+    /// A line of the header that is none.
+    HeaderLine,
+    /// A header that is too long.
+    TooLong,
+    /// Too many interim answers (1xx).
+    Interim,
 }
 
 impl Reason {
@@ -40,9 +95,22 @@ impl Reason {
         matches!(self, Self::Local(_))
     }
 
+    /// Whether nothing came in time: a lost packet can look like it.
+    pub const fn is_time_out(self) -> bool {
+        matches!(self, Self::Timeout | Self::Silent(_))
+    }
+
+    /// Whether the address could not be reached, as against a port that answers, but not as it should.
+    pub const fn is_transport(self) -> bool {
+        matches!(
+            self,
+            Self::Refused | Self::Reset | Self::Timeout | Self::Unreachable(_)
+        )
+    }
+
     /// Whether trouble near this machine can look like it, for many addresses at once.
     pub const fn is_stormy(self) -> bool {
-        matches!(self, Self::Timeout | Self::Unreachable(_))
+        self.is_time_out() || matches!(self, Self::Unreachable(_))
     }
 }
 
@@ -60,7 +128,43 @@ impl fmt::Display for Reason {
                 write!(f, "no route here (errno {errno})")
             }
             Self::Local(errno) => write!(f, "trouble on this machine (errno {errno})"),
+            Self::Silent(Layer::Tls) => f.write_str("TLS time-out"),
+            Self::Silent(Layer::Http) => f.write_str("HTTP time-out"),
+            Self::Tls(fault) => write!(f, "TLS failure: {fault}"),
+            Self::Status(status) => write!(f, "unexpected HTTP status {status}"),
+            Self::Malformed(flaw) => write!(f, "malformed HTTP answer: {flaw}"),
         }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Closed => f.write_str("closed without an answer"),
+            Self::Reset => f.write_str("reset without an answer"),
+            Self::NotTls => f.write_str("the answer is not TLS"),
+            Self::Alert(number) => write!(f, "alert {number}"),
+            Self::Unsupported => {
+                f.write_str("a TLS that HTTP probes do not speak; use liveprobe=tls")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed before the end of the header",
+            Self::Reset => "reset before the end of the header",
+            Self::NotHttp => "no status line",
+            Self::Version => "not HTTP/1",
+            Self::Http2 => "HTTP/2 only, probes speak HTTP/1.1",
+            Self::IsTls => "TLS on a port without TLS",
+            Self::StatusLine => "a status that is no number from 100 to 599",
+            Self::HeaderLine => "a line that is no header field",
+            Self::TooLong => "the header is too long",
+            Self::Interim => "too many interim answers",
+        })
     }
 }
 

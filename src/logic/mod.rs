@@ -15,6 +15,7 @@ pub mod retry;
 pub mod schedule;
 pub mod search;
 pub mod spread;
+pub mod statuses;
 pub mod storm;
 pub mod usable;
 pub mod verdict;

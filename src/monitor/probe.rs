@@ -22,7 +22,7 @@ mod setup;
 mod target;
 pub mod tcp;
 
-pub use target::{Kind, Source, TargetTask};
+pub use target::{HttpCheck, Kind, Source, TargetTask, TlsCheck};
 
 /// Ended probes that are worked in before the children are woken.
 const BATCH: usize = 64;
@@ -71,9 +71,7 @@ impl<'a, E: Surroundings> Prober<'a, E> {
     /// Starts what is due.
     pub fn start_due(&mut self, now: u64) {
         while let Some(job) = self.book.take_due(now) {
-            let connecting = match job.kind {
-                Kind::Tcp => (self.connector)(job.to, job.timeout),
-            };
+            let connecting = (self.connector)(&job.kind, job.to, job.timeout);
             let task = self.flying.spawn(timed(connecting));
             self.jobs.insert(task.id(), job);
         }

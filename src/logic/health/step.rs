@@ -2,7 +2,7 @@
 
 use super::{AddrHealth, Probe, Reason, Rules, State};
 
-/// Pause before a refused connection is confirmed, in milliseconds.
+/// Pause before a refused connection, or a bad answer, is confirmed, in milliseconds.
 const CONFIRM_HARD_MS: u64 = 100;
 /// Pause before a time-out is confirmed, in milliseconds.
 const CONFIRM_SOFT_MS: u64 = 120;
@@ -167,10 +167,10 @@ fn fail(
     }
     next.due_ms = if next.state == State::Down || next.held_ms != 0 {
         steady(probe, rules, rnd)
-    } else if reason.is_hard() {
-        after(probe, CONFIRM_HARD_MS, rules)
-    } else {
+    } else if reason.is_time_out() {
         after(probe, CONFIRM_SOFT_MS, rules)
+    } else {
+        after(probe, CONFIRM_HARD_MS, rules)
     };
 }
 
@@ -193,7 +193,7 @@ fn is_condemned(next: &AddrHealth, probe: &Probe, reason: Reason, rules: &Rules)
     let enough = next.fails >= rules.fall;
     if next.held_ms == 0 {
         let series = probe.ended_ms.saturating_sub(next.first_fail_ms);
-        return enough && (reason.is_hard() || series >= SOFT_SERIES_MS);
+        return enough && (!reason.is_time_out() || series >= SOFT_SERIES_MS);
     }
     if !reason.is_stormy() {
         // Somebody answered: what was held is confirmed.

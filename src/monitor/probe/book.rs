@@ -27,7 +27,7 @@ const PATIENCE_MS: u64 = 100;
 pub(super) type Place = (usize, Addr);
 
 /// A probe to be started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
     pub(super) place: Place,
     pub kind: Kind,
@@ -104,7 +104,7 @@ impl<E: Surroundings> Book<'_, E> {
         self.note_start(index, &addr, now);
         Some(Job {
             place: (index, addr),
-            kind: task.kind,
+            kind: task.kind.clone(),
             to: socket_addr(&addr, task.port),
             timeout: Duration::from_millis(task.rules.timeout_ms),
         })
@@ -292,7 +292,7 @@ impl<E: Surroundings> Book<'_, E> {
         if step.ask_dns {
             self.ask(index, probe.ended_ms);
         }
-        if step.first_failure && probe.result == Err(Reason::Timeout) {
+        if step.first_failure && probe.result.is_err_and(Reason::is_time_out) {
             self.control(before, probe);
         }
     }

@@ -1,17 +1,42 @@
 //! What is probed: targets.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 
 use crate::board::{Tag, TargetId};
 use crate::logic::addr::Addr;
 use crate::logic::health::{AddrHealth, Rules, TargetRecord};
 use crate::logic::pace::Pace;
+use crate::logic::statuses::Statuses;
 
 /// How an address is probed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A TCP connection is made and closed.
     Tcp,
+    /// The first message of a TLS handshake is answered.
+    Tls(Arc<TlsCheck>),
+    /// A URL is answered with a status that is expected.
+    Http(Arc<HttpCheck>),
+}
+
+/// What a TLS probe says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsCheck {
+    /// The name sent (SNI); None for none.
+    pub name: Option<String>,
+}
+
+/// What an HTTP probe says, and what it wants to hear.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpCheck {
+    /// Over TLS, with this handshake.
+    pub tls: Option<TlsCheck>,
+    /// The Host field: name or address, and the port unless it is the scheme's.
+    pub host: String,
+    /// Path and query.
+    pub uri: String,
+    pub expect: Statuses,
 }
 
 /// Where a target's addresses come from.
@@ -28,9 +53,9 @@ pub enum Source {
 pub struct TargetTask {
     pub id: TargetId,
     pub tag: Tag,
-    /// What makes its identity: `tcp app.test:8080`.
+    /// What makes its identity: `tcp app.test:8080`; of other kinds also what they send and expect.
     pub key: String,
-    /// For the log: `app.test:8080`.
+    /// For the log: `app.test:8080`, `tls app.test:8443`, `http app.test:8080/healthz`.
     pub label: String,
     pub source: Source,
     pub port: u16,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::target::Kind;
 use crate::logic::health::Reason;
 
 /// How late the timer of a probe may fire; when it is later, this process was not run for a while and its
@@ -27,11 +28,13 @@ pub enum When {
 /// A probe under way.
 pub type Connecting = Pin<Box<dyn Future<Output = Result<(), Reason>> + Send>>;
 /// What begins a probe of an address, with the time it may take; tests have their own.
-pub type Connector = Box<dyn Fn(SocketAddr, Duration) -> Connecting>;
+pub type Connector = Box<dyn Fn(&Kind, SocketAddr, Duration) -> Connecting>;
 
 /// The real thing.
 pub fn connector() -> Connector {
-    Box::new(|addr, timeout| Box::pin(connect(addr, timeout)))
+    Box::new(|kind, addr, timeout| match kind {
+        Kind::Tcp | Kind::Tls(_) | Kind::Http(_) => Box::pin(connect(addr, timeout)),
+    })
 }
 
 /// Connects to `addr` and closes the connection with a reset: a probe leaves nothing behind, on neither side.

@@ -207,7 +207,7 @@ async fn a_panic_in_a_probe_ends_nothing() {
     let plan = alone(board, "127.0.0.8:80".parse().unwrap());
     let with = With {
         resolver: Resolver::new(&plan.resolver),
-        connector: Box::new(|_, _| {
+        connector: Box::new(|_, _, _| {
             Box::pin(async {
                 // Out of reach of the compiler's look for code that never runs.
                 assert!(std::hint::black_box(false), "a probe that panics");
