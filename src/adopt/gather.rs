@@ -102,7 +102,7 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
         let remotes = server.remotes();
         server.workers(|worker, balancer| {
             let seen = at.entry(worker.key()).or_default();
-            let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
+            let settings = settings_of(config, worker, server, main, balancer);
             seen.wanted |= settings.is_some();
             let given = settings.as_ref();
             seen.left = seen.left.or_else(|| hands_off(worker, &remotes, given));
@@ -121,6 +121,23 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
         });
     }
     found.into_iter().flatten().collect()
+}
+
+fn settings_of(
+    config: &Config,
+    worker: Worker,
+    server: Server,
+    main: Server,
+    balancer: Option<&str>,
+) -> Option<Settings> {
+    let scheme = worker.scheme();
+    config.settings(
+        worker.shared_key(),
+        server.key(),
+        main.key(),
+        balancer,
+        &scheme,
+    )
 }
 
 /// The balancers of all servers that have a live member, each once.
@@ -162,7 +179,7 @@ pub fn check(config: &Config, main: Server) -> Result<(), String> {
     let mut error = None;
     for server in main.chain() {
         server.workers(|worker, balancer| {
-            let settings = config.settings(worker.shared_key(), server.key(), main.key(), balancer);
+            let settings = settings_of(config, worker, server, main, balancer);
             let given = settings.and_then(|s| s.probe_given);
             if let (Some(parameter), true) = (given, worker.is_hchecked()) {
                 error.get_or_insert_with(|| {

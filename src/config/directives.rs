@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::params::{Mode, ReadTime, positive_time};
+use super::params::{Mode, ReadTime};
 use super::resolver::{ResolverConfig, Servers};
+pub use super::values::mode;
+use super::values::positive_time;
 
 /// Values of `ProxyLive` by server and, inside, by balancer ("" for the server itself).
 #[derive(Default, Debug)]

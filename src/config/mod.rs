@@ -6,6 +6,7 @@
 pub mod directives;
 pub mod params;
 pub mod resolver;
+mod values;
 
 use std::collections::HashMap;
 
@@ -61,19 +62,21 @@ impl Config {
     /// The settings in force for a worker, or None when it is not live.
     ///
     /// Precedence: parameter on the worker > its `<Proxy>` section > virtual host > main server.
-    /// `server` and `main` are keys of servers, `balancer` is the name of the member's balancer.
+    /// `server` and `main` are keys of servers, `balancer` is the name of the member's balancer. A worker
+    /// without a line of its own (any other `shared_key`) has what the levels above it say.
     pub fn settings(
         &self,
         shared_key: usize,
         server: usize,
         main: usize,
         balancer: Option<&str>,
+        scheme: &str,
     ) -> Option<Settings> {
         let params = self.workers.get(&shared_key).cloned().unwrap_or_default();
         let default = || self.defaults.mode(server, main, balancer);
         match params.live.or_else(default).unwrap_or(Mode::Off) {
-            Mode::On => Some(params.settings()),
             Mode::Off => None,
+            mode => Some(params.settings(mode, scheme)),
         }
     }
 }
@@ -92,7 +95,7 @@ mod tests {
     }
 
     fn live(c: &Config, server: usize, balancer: Option<&str>) -> bool {
-        c.settings(WORKER, server, MAIN, balancer).is_some()
+        c.settings(WORKER, server, MAIN, balancer, "http").is_some()
     }
 
     #[test]
@@ -126,6 +129,16 @@ mod tests {
             .unwrap();
         assert!(live(&c, VHOST, Some("balancer://app")));
         assert!(!live(&c, VHOST, None));
+    }
+
+    #[test]
+    fn observed_workers_are_live() {
+        let mut c = config();
+        c.defaults().set(MAIN, None, Mode::Observe).unwrap();
+        let settings = |c: &Config| c.settings(WORKER, MAIN, MAIN, None, "http");
+        assert!(settings(&c).unwrap().observe);
+        c.worker(WORKER).live = Some(Mode::On);
+        assert!(!settings(&c).unwrap().observe);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::proxy::Server;
 use super::{sys, text, to_pool};
 use crate::config;
 use crate::config::directives;
-use crate::config::params::Mode;
 
 /// `ProxyLive on|off|observe [template]`
 ///
@@ -30,7 +29,7 @@ pub unsafe extern "C" fn live_cmd_proxy_live(
                 "templates are not supported yet by this version; read '{template}'"
             ));
         }
-        let mode = Mode::parse(&mode)?;
+        let mode = directives::mode(&mode)?;
         let section = section(cmd)?;
         let server = Server::new(cmd.server).key();
         config::with(|c| c.defaults().set(server, section.as_deref(), mode))

@@ -18,10 +18,6 @@ const WRONG: &[(&str, &[&str])] = &[
     ("liverescue=maybe", &["liverescue must be", "read 'maybe'"]),
     ("liverescue=1", &["liverescue must be", "read '1'"]),
     ("liverescue=-1", &["liverescue must be", "read '-1'"]),
-    (
-        "liverescue=eager",
-        &["liverescue", "eager is not supported yet"],
-    ),
 ];
 
 #[test]

@@ -28,6 +28,7 @@ fn set(key: &str, value: &str) -> Result<Params, String> {
 fn good_values() {
     assert_eq!(set("live", "On").unwrap().live, Some(Mode::On));
     assert_eq!(set("LIVE", "off").unwrap().live, Some(Mode::Off));
+    assert_eq!(set("live", "observe").unwrap().live, Some(Mode::Observe));
     let bounds = set("livettl", "500ms-10min").unwrap().ttl.unwrap();
     assert_eq!(bounds.min, Duration::from_millis(500));
     assert_eq!(bounds.max, Duration::from_secs(600));
@@ -56,9 +57,8 @@ fn good_values() {
 #[test]
 fn wrong_values_name_key_and_value() {
     let table = [
-        ("live", "", "live must be on or off; read ''"),
+        ("live", "", "live must be on, off or observe; read ''"),
         ("live", "yes", "read 'yes'"),
-        ("live", "observe", "live observe is not supported yet"),
         ("livettl", "", "livettl must be min-max"),
         ("livettl", "5s", "read '5s'"),
         ("livettl", "10s-1s", "read '10s-1s'"),
@@ -79,9 +79,12 @@ fn wrong_values_name_key_and_value() {
         ("livestale", "-3s", "read '-3s'"),
         ("livestale", "99999999999999999999s", "must be forever"),
         ("livespread", "maybe", "must be on or off; read 'maybe'"),
-        ("liveprobe", "", "must be tcp or off; read ''"),
-        ("liveprobe", "icmp", "must be tcp or off; read 'icmp'"),
-        ("liveprobe", "http", "http is not supported yet"),
+        ("liveprobe", "", "must be tcp, tls, http or off; read ''"),
+        (
+            "liveprobe",
+            "icmp",
+            "must be tcp, tls, http or off; read 'icmp'",
+        ),
         ("liveport", "0", "must be a port from 1 to 65535; read '0'"),
         ("liveport", "65536", "read '65536'"),
         ("liveport", "+80", "read '+80'"),
@@ -94,6 +97,28 @@ fn wrong_values_name_key_and_value() {
         ("liverise", "1.5", "read '1.5'"),
         ("liverise", "", "read ''"),
         ("livelastresort", "perhaps", "must be on or off"),
+        ("liverescue", "", "must be on, off or eager; read ''"),
+        ("liverescue", "greedy", "read 'greedy'"),
+        ("liveuri", "", "must be a path such as /healthz"),
+        ("liveuri", "healthz", "read 'healthz'"),
+        ("liveuri", "http://a/b", "read 'http://a/b'"),
+        ("liveuri", "/a b", "read '/a b'"),
+        ("liveuri", "/a#b", "read '/a#b'"),
+        ("liveuri", "/a\rHost: x", "without blanks"),
+        ("liveuri", "/\u{e4}", "printable ASCII"),
+        ("liveuri", "/\u{7f}", "printable ASCII"),
+        ("liveexpect", "", "must be statuses from 100 to 599"),
+        ("liveexpect", "2xx", "read '2xx'"),
+        ("liveexpect", "200-", "read '200-'"),
+        ("liveexpect", "399-200", "read '399-200'"),
+        ("livehost", "", "must be a host name or an IP address"),
+        ("livehost", ".", "read '.'"),
+        ("livehost", "a..b", "read 'a..b'"),
+        ("livehost", "a.test:80", "without port (that is liveport)"),
+        ("livehost", "[::1]:80", "read '[::1]:80'"),
+        ("livehost", "a b", "read 'a b'"),
+        ("livehost", "a\r\nx", "must be a host name"),
+        ("livehost", "*.test", "read '*.test'"),
     ];
     for (key, value, part) in table {
         let message = set(key, value).expect_err(value);
@@ -103,11 +128,71 @@ fn wrong_values_name_key_and_value() {
 }
 
 #[test]
-fn later_parameters_are_refused_and_foreign_ones_passed_on() {
-    for key in NOT_YET {
-        let message = set(key, "on").unwrap_err();
-        assert!(message.contains("not supported yet"), "{message}");
+fn what_probes_send_and_expect() {
+    let uri = |value: &str| set("liveuri", value).map(|p| p.uri.unwrap());
+    assert_eq!(uri("/").unwrap(), "/");
+    assert_eq!(
+        uri("/healthz?full=1&x=%20~").unwrap(),
+        "/healthz?full=1&x=%20~"
+    );
+    let longest = format!("/{}", "a".repeat(1023));
+    assert_eq!(uri(&longest).unwrap(), longest);
+    let message = uri(&format!("{longest}a")).unwrap_err();
+    assert!(message.ends_with("read 1025 bytes"), "{message}");
+    let expect = set("liveexpect", "204,200-201").unwrap().expect.unwrap();
+    assert_eq!(expect.to_string(), "200-201,204");
+    let host = |value: &str| set("livehost", value).map(|p| p.host.unwrap());
+    for (value, read) in [
+        ("www.example.com", "www.example.com"),
+        ("www.example.com.", "www.example.com"),
+        ("my_app-1", "my_app-1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("[::1]", "::1"),
+    ] {
+        assert_eq!(host(value).unwrap(), read);
     }
+    assert!(host(&["a"; 127].join(".")).is_ok());
+    for long in [["a"; 128].join("."), "a".repeat(64)] {
+        assert!(host(&long).is_err(), "{long}");
+    }
+}
+
+#[test]
+fn kinds_of_probes_and_rescues() {
+    for (value, want) in [("tls", Probe::Tls), ("HTTP", Probe::Http)] {
+        assert_eq!(set("liveprobe", value).unwrap().probe, Some(want));
+    }
+    for (value, rescue, eager) in [
+        ("on", true, false),
+        ("off", false, false),
+        ("Eager", true, true),
+    ] {
+        let settings = set("liverescue", value).unwrap().settings(Mode::On, "http");
+        assert_eq!((settings.rescue, settings.eager), (rescue, eager));
+    }
+}
+
+#[test]
+fn the_usual_probe_follows_the_scheme() {
+    for scheme in ["https", "wss", "h2", "HTTPS"] {
+        assert_eq!(
+            Params::default().settings(Mode::On, scheme).probe,
+            Probe::Tls
+        );
+    }
+    for scheme in ["http", "ws", "h2c", "fcgi", "ajp", ""] {
+        assert_eq!(
+            Params::default().settings(Mode::On, scheme).probe,
+            Probe::Tcp
+        );
+    }
+    let given = set("liveprobe", "tcp").unwrap();
+    assert_eq!(given.settings(Mode::On, "https").probe, Probe::Tcp);
+}
+
+#[test]
+fn foreign_parameters_are_passed_on() {
     let mut params = Params::default();
     assert_eq!(params.set("hcmethod", "TCP", &time), Ok(false));
     assert_eq!(params.set("lives", "9", &time), Ok(false));
@@ -116,9 +201,12 @@ fn later_parameters_are_refused_and_foreign_ones_passed_on() {
 
 #[test]
 fn defaults() {
-    let s = Params::default().settings();
+    let s = Params::default().settings(Mode::On, "http");
     assert_eq!(s.ttl.min, Duration::from_secs(1));
     assert_eq!(s.ttl.max, Duration::from_secs(3600));
+    assert!(!s.observe && !s.eager && s.rescue);
+    assert_eq!((s.uri.as_str(), s.host), ("/", None));
+    assert_eq!(s.expect, Statuses::default());
     assert!(s.spread && s.stale.is_none() && s.families == Families::ANY);
     assert_eq!((s.probe, s.port, s.probe_given), (Probe::Tcp, None, None));
     assert_eq!((s.rules.interval_ms, s.rules.timeout_ms), (2_000, 500));
@@ -127,7 +215,12 @@ fn defaults() {
 
 #[test]
 fn probe_parameters_that_are_given_are_known() {
-    let given = |key, value| set(key, value).unwrap().settings().probe_given;
+    let given = |key, value| {
+        set(key, value)
+            .unwrap()
+            .settings(Mode::On, "http")
+            .probe_given
+    };
     assert_eq!(given("liveprobe", "tcp"), Some("liveprobe"));
     assert_eq!(given("liverise", "3"), Some("liverise"));
     assert_eq!(given("liveprobe", "off"), None);

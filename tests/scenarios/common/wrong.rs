@@ -2,10 +2,12 @@
 
 /// Parameter and value, and what the message must contain.
 pub const WRONG: &[(&str, &[&str])] = &[
-    ("live=", &["live must be on or off", "read ''"]),
-    ("live=maybe", &["live must be on or off", "read 'maybe'"]),
-    ("live=-1", &["live must be on or off", "read '-1'"]),
-    ("live=observe", &["live", "observe is not supported yet"]),
+    ("live=", &["live must be on, off or observe", "read ''"]),
+    (
+        "live=maybe",
+        &["live must be on, off or observe", "read 'maybe'"],
+    ),
+    ("live=-1", &["live must be on, off or observe", "read '-1'"]),
     ("livettl=", &["livettl must be min-max", "read ''"]),
     ("livettl=5s", &["livettl must be min-max", "read '5s'"]),
     ("livettl=10s-1s", &["livettl must be", "read '10s-1s'"]),
@@ -78,10 +80,13 @@ pub const WRONG: &[(&str, &[&str])] = &[
 
 /// Wrong values of the parameters about probes.
 pub const WRONG_PROBES: &[(&str, &[&str])] = &[
-    ("liveprobe=", &["liveprobe must be tcp or off", "read ''"]),
+    (
+        "liveprobe=",
+        &["liveprobe must be tcp, tls, http or off", "read ''"],
+    ),
     (
         "liveprobe=udp",
-        &["liveprobe must be tcp or off", "read 'udp'"],
+        &["liveprobe must be tcp, tls, http or off", "read 'udp'"],
     ),
     ("liveport=", &["liveport must be a port from 1 to 65535"]),
     ("liveport=0", &["liveport must be", "read '0'"]),
@@ -107,6 +112,28 @@ pub const WRONG_PROBES: &[(&str, &[&str])] = &[
     (
         "liverise=99999999999999999999",
         &["liverise must be", "read '99999999999999999999'"],
+    ),
+    ("liverescue=", &["liverescue must be on, off or eager"]),
+    ("liverescue=2", &["liverescue must be", "read '2'"]),
+    ("liveuri=", &["liveuri must be a path such as /healthz"]),
+    ("liveuri=healthz", &["liveuri must be", "read 'healthz'"]),
+    ("liveuri=/a#b", &["liveuri must be", "read '/a#b'"]),
+    ("liveuri=/\u{e4}", &["liveuri must be", "printable ASCII"]),
+    (
+        "liveexpect=",
+        &["liveexpect must be statuses from 100 to 599"],
+    ),
+    ("liveexpect=2xx", &["liveexpect must be", "read '2xx'"]),
+    ("liveexpect=99", &["liveexpect must be", "read '99'"]),
+    ("livehost=", &["livehost must be a host name"]),
+    (
+        "livehost=a.test:80",
+        &["without port (that is liveport)", "read 'a.test:80'"],
+    ),
+    ("livehost=a/b", &["livehost must be", "read 'a/b'"]),
+    (
+        "livetemplate=",
+        &["livetemplate must be the name", "read ''"],
     ),
     (
         "livelastresort=",
