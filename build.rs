@@ -117,7 +117,7 @@ fn bindings(flags: &Flags) {
         .clang_args(flags.args())
         .allowlist_function("live_.*")
         .allowlist_function("apr_(pool_create_ex|pool_destroy|palloc|pstrmemdup|pool_cleanup_register|pool_cleanup_null|pool_pre_cleanup_register)")
-        .allowlist_function("apr_(sockaddr_info_get|socket_addr_get|os_sock_get|dynamic_fn_register|dynamic_fn_retrieve)")
+        .allowlist_function("apr_(sockaddr_info_get|socket_addr_get|os_sock_get|dynamic_fn_register|dynamic_fn_retrieve|brigade_cleanup)")
         .allowlist_function("ap_hook_(pre_config|check_config|post_config|child_init|pre_connection|child_stopping)")
         .allowlist_function("ap_(timeout_parameter_parse|state_query|mpm_query|register_input_filter|add_input_filter|get_brigade)")
         .allowlist_type("module|command_rec|cmd_parms|ap_directive_t|server_rec|request_rec|conn_rec|ap_filter_t|ap_input_mode_t|proxy_worker|proxy_worker_shared|proxy_balancer|proxy_balancer_shared|proxy_conn_rec|proxy_conn_pool|proxy_server_conf|proxy_remote|apr_sockaddr_t")

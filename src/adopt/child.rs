@@ -259,6 +259,35 @@ impl Child {
         self.planned(entry).is_some_and(http2)
     }
 
+    /// Whether requests are taken away from this worker's backends when those hang (`liverescue=eager`).
+    pub fn moves(&self, entry: u32) -> bool {
+        let eager = |p: &Planned| p.settings.eager && p.settings.rescue && !p.http2;
+        self.planned(entry).is_some_and(eager)
+    }
+
+    /// The worker of an entry.
+    pub fn worker(&self, entry: u32) -> Option<Worker> {
+        self.planned(entry).map(|p| p.worker)
+    }
+
+    /// Whether another member of its balancer takes requests. One whose error is only provoked counts: it is over
+    /// in a moment.
+    pub fn has_other_member(&self, group: &Group, worker: Worker) -> bool {
+        let usable =
+            |w: &Worker| w.is_usable() || (w.is_open() && !w.is_failed() && self.is_provoked(*w));
+        let mut others = group.members.iter().map(|(w, _)| w);
+        others.any(|w| *w != worker && usable(w))
+    }
+
+    /// Whether a request at this worker's `peer` could be answered elsewhere.
+    pub fn has_elsewhere(&self, entry: u32, peer: Addr) -> bool {
+        let member = |worker| {
+            let group = self.group_of(worker);
+            group.is_some_and(|group| self.has_other_member(group, worker))
+        };
+        self.worker(entry).is_some_and(member) || self.has_other_address(entry, Some(peer))
+    }
+
     /// Whether mod_proxy_http2 serves this worker.
     pub fn speaks_http2(&self, entry: u32) -> bool {
         self.planned(entry).is_some_and(|p| p.http2)
@@ -315,6 +344,11 @@ impl Child {
     /// Takes one rescue from the budget of all children; false: there is none left now.
     pub fn spend_rescue(&self) -> bool {
         self.tell_running();
+        self.spend_told()
+    }
+
+    /// The same after [`Child::tell_running`], without a lock.
+    pub fn spend_told(&self) -> bool {
         self.board.spend_rescue(now_s(), self.board.running())
     }
 

@@ -10,7 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 
 use parking_lot::Mutex;
 
+pub use wait::Wait;
+
 use crate::logic::addr::Addr;
+
+mod wait;
 
 const IDLE: u64 = 0;
 const CLOSED: u64 = u64::MAX;
@@ -52,6 +56,8 @@ pub struct Conn {
     told_silence: AtomicU8,
     /// How often the keeper has looked at that attempt.
     looks: AtomicU32,
+    /// Whether the request on it may be taken away.
+    pub wait: Wait,
 }
 
 /// How silent the peer of a connection in use is.
@@ -92,6 +98,7 @@ impl Conn {
             told: AtomicU64::new(IDLE),
             told_silence: AtomicU8::new(0),
             looks: AtomicU32::new(0),
+            wait: Wait::default(),
         }
     }
 
@@ -311,6 +318,13 @@ impl Registry {
                 return ended;
             }
         }
+    }
+
+    /// Takes requests away from backends that hang. `may` says of a connection whether, and pays for it; the rest
+    /// is as in [`Registry::end`].
+    pub fn take_away(&self, may: impl Fn(&Conn) -> bool, shutdown: impl Fn(&Conn)) -> Vec<u32> {
+        let is_gone = |conn: &Conn| may(conn) && conn.wait.take_away();
+        self.end(is_gone, shutdown)
     }
 
     /// Shuts down idle connections whose address is not wanted any more. `shutdown` gets each of them

@@ -4,10 +4,11 @@ use super::child::Child;
 use super::entry::Entry;
 use super::registry::Conn;
 use crate::board::{Kick, RescueCount};
+use crate::config::params::Probe;
 use crate::ffi::tcp;
 use crate::logic::addr::Addr;
 use crate::logic::ended;
-use crate::logic::health::State;
+use crate::logic::health::{State, TargetRecord};
 
 /// An attempt without a connection is noticed after so long, counted from the first look at it.
 const CONNECT_PATIENCE_MS: u64 = 200;
@@ -21,6 +22,8 @@ pub struct Watch {
     in_use: bool,
     /// Addresses at which nobody is any more, of which entry.
     gone: Vec<(u32, Addr)>,
+    /// Those whose application hangs, of workers with `liverescue=eager`.
+    hung: Vec<(u32, Addr)>,
     /// The generation of the board they are of.
     gone_generation: u32,
 }
@@ -35,7 +38,9 @@ impl Watch {
             self.watch_silence(child, now);
         }
         if self.in_use {
-            self.end_dead(child, generation, busy);
+            self.look_for_gone(child, generation, busy);
+            self.end_dead(child);
+            self.move_hung(child, now);
         }
         self.in_use
     }
@@ -50,16 +55,24 @@ impl Watch {
         }
     }
 
-    fn end_dead(&mut self, child: &Child, generation: u32, busy: bool) {
-        if busy || self.gone_generation != generation {
-            self.gone_generation = generation;
-            let entries = child.entries.iter().zip(0u32..);
-            let gone = |(entry, at): (&Entry, u32)| {
-                let addrs = entry.gone_addrs().into_iter();
-                addrs.map(move |addr| (at, addr)).collect::<Vec<_>>()
-            };
-            self.gone = entries.flat_map(gone).collect();
+    fn look_for_gone(&mut self, child: &Child, generation: u32, busy: bool) {
+        if !busy && self.gone_generation == generation {
+            return;
         }
+        self.gone_generation = generation;
+        (self.gone, self.hung) = (Vec::new(), Vec::new());
+        for (entry, at) in child.entries.iter().zip(0u32..) {
+            let with_entry = |addr| (at, addr);
+            self.gone
+                .extend(entry.gone_addrs().into_iter().map(with_entry));
+            if child.moves(at) {
+                self.hung
+                    .extend(entry.hung_addrs().into_iter().map(with_entry));
+            }
+        }
+    }
+
+    fn end_dead(&self, child: &Child) {
         let is_dead = |conn: &Conn| {
             let suspected = self.gone.contains(&(conn.entry, conn.peer));
             let unlimited = child.rescues(conn.entry) && !conn.is_limited() && conn.is_due();
@@ -69,6 +82,29 @@ impl Watch {
                 })
         };
         for entry in child.registry.end(is_dead, tcp::shut_down) {
+            child.count_rescue(entry, RescueCount::Ended, 1);
+        }
+    }
+
+    /// Takes requests away from applications that hang, as many as the budget has room for, and only when they can
+    /// be answered elsewhere.
+    fn move_hung(&self, child: &Child, now: u64) {
+        let elsewhere = |(entry, addr): &&(u32, Addr)| child.has_elsewhere(*entry, *addr);
+        let hung: Vec<_> = self.hung.iter().filter(elsewhere).copied().collect();
+        if hung.is_empty() {
+            return;
+        }
+        child.tell_running();
+        let may = |conn: &Conn| {
+            hung.contains(&(conn.entry, conn.peer))
+                && conn
+                    .wait
+                    .lasts_ms(now)
+                    .is_some_and(|ms| ms >= ended::HUNG_MS)
+                && tcp::pulse(conn).is_some_and(|pulse| ended::is_heard(&pulse))
+                && child.spend_told()
+        };
+        for entry in child.registry.take_away(may, tcp::shut_down) {
             child.count_rescue(entry, RescueCount::Ended, 1);
         }
     }
@@ -88,14 +124,26 @@ impl Entry {
     /// The addresses at which nobody is any more, by the word of probes of the worker's own port; none without
     /// `liverescue`.
     pub fn gone_addrs(&self) -> Vec<Addr> {
+        self.addrs_that(ended::address_is_gone)
+    }
+
+    /// Those whose application hangs, by the word of such probes.
+    pub fn hung_addrs(&self) -> Vec<Addr> {
+        match self.planned.settings.probe {
+            Probe::Tls | Probe::Http => self.addrs_that(ended::app_hangs),
+            Probe::Tcp | Probe::Off => Vec::new(),
+        }
+    }
+
+    fn addrs_that(&self, are: impl Fn(Option<&TargetRecord>, &Addr) -> bool) -> Vec<Addr> {
         let p = &self.planned;
         if !p.settings.rescue || p.probe_port() != p.port {
             return Vec::new();
         }
         self.with_health(|_, health| {
             let known = health.map_or(&[][..], |t| &t.addrs).iter();
-            let gone = known.filter(|h| ended::address_is_gone(health, &h.addr));
-            gone.map(|h| h.addr).collect()
+            let such = known.map(|h| h.addr).filter(|addr| are(health, addr));
+            such.collect()
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::guard::guard;
 use super::request::Request;
-use super::{hold, sys, tcp};
+use super::{eager, hold, sys, tcp};
 use crate::adopt::child;
 use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request;
@@ -51,16 +51,17 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
             }
             let first = request::touch(&conn, true) == Ok(true);
             say_addr(&conn, first);
+            eager::begin_wait(child, &conn);
             child.registry.add(conn.clone());
             // SAFETY: `c` is live and used by this thread only.
-            unsafe { attach(c, conn) };
+            unsafe { attach(c, conn, child.moves(entry)) };
         }
         OK
     })
 }
 
 /// Calls `look` with the request of the attempt under way in this thread, if it is at one of our workers.
-fn with_request<R>(look: impl FnOnce(Request) -> R) -> Option<R> {
+pub(super) fn with_request<R>(look: impl FnOnce(Request) -> R) -> Option<R> {
     let key = request::current_request()?;
     // SAFETY: the wrapper noted this request before it called the handler we are in, and takes it off when
     // the handler returns; requests are used by one thread at a time.
@@ -79,7 +80,7 @@ fn say_addr(conn: &Conn, first: bool) {
 }
 
 /// Whether the peer's window is large enough for what is sent, whatever it does.
-fn sends_header_only(r: Request) -> bool {
+pub(super) fn sends_header_only(r: Request) -> bool {
     !(r.has_body() || request::had_body() || r.upgrades())
 }
 
@@ -99,7 +100,7 @@ fn fit_limit(conn: &Conn) {
 
 /// # Safety
 /// `c` is a live connection that only this thread uses.
-unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>) {
+unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>, moves: bool) {
     let raw = Arc::into_raw(conn).cast_mut().cast::<c_void>();
     // SAFETY: the cleanup gives the reference back; it was registered after the socket's own, so it
     // runs before the descriptor is closed. The filter only runs while the connection's pool lives.
@@ -111,6 +112,10 @@ unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>) {
             Some(sys::apr_pool_cleanup_null),
         );
         sys::ap_add_input_filter(FILTER.as_ptr(), raw, ptr::null_mut(), c);
+        // After the other, so nearer to the network: what it makes of a late answer looks like an end there.
+        if moves {
+            eager::attach(c, raw);
+        }
     }
 }
 
@@ -187,7 +192,7 @@ unsafe extern "C" fn input_filter(
 /// # Safety
 /// `bb` is a brigade of httpd's.
 #[inline(always)]
-unsafe fn begins_empty(bb: *const sys::apr_bucket_brigade) -> bool {
+pub(super) unsafe fn begins_empty(bb: *const sys::apr_bucket_brigade) -> bool {
     // SAFETY: by the caller's promise; its list begins with a bucket, or is its own sentinel.
     unsafe {
         let first = (*bb).list.next;
@@ -322,6 +327,7 @@ fn note(conn: &Conn, cause: Cause) {
     // SAFETY: as above.
     let tls = !c.is_null() && unsafe { sys::live_tls_failed(c) != 0 };
     let cause = match cause {
+        _ if conn.wait.is_over() => Cause::Hung,
         _ if conn.is_ended() => Cause::Dead,
         _ if tls => Cause::Tls,
         other => other,
@@ -365,6 +371,9 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
         conn.set_reused();
         say_addr(&conn, first);
         fit_limit(&conn);
+        if let Some(child) = child::current() {
+            eager::begin_wait(child, &conn);
+        }
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
-use super::{address, conn, module, params, sys};
+use super::{address, conn, eager, module, params, sys};
 use crate::adopt::request::{self, Enter, How};
 use crate::adopt::{child, gather, plan};
 use crate::config;
@@ -64,6 +64,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
+        eager::register_filter();
         hold::register();
         let loaded = sys::live_proxy_loaded() != 0;
         if loaded {

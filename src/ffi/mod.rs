@@ -6,6 +6,7 @@ pub mod address;
 pub mod clock;
 pub mod commands;
 pub mod conn;
+pub(crate) mod eager;
 pub mod eventfd;
 pub mod futex;
 pub mod guard;

@@ -51,6 +51,13 @@ impl Request<'_> {
         method.to_str().is_ok_and(retry::is_idempotent)
     }
 
+    /// Whether its method lets it be taken away from a backend that hangs.
+    pub fn may_be_moved(self) -> bool {
+        // SAFETY: as above.
+        let method = unsafe { CStr::from_ptr((*self.raw).method) };
+        method.to_str().is_ok_and(retry::may_be_moved)
+    }
+
     /// Whether it has a body, or may have one.
     pub fn has_body(self) -> bool {
         // SAFETY: the request lives and is this thread's (see `new`).

@@ -54,6 +54,25 @@ pub fn address_is_gone(health: Option<&TargetRecord>, addr: &Addr) -> bool {
     })
 }
 
+/// A request has waited this long for the first byte of its answer before it is taken away, in milliseconds.
+pub const HUNG_MS: u64 = 1_000;
+/// A peer that is asked each second was heard within this time, in milliseconds.
+const HEARD_MS: u32 = 1_500;
+
+/// Whether the application at an address hangs: TLS or HTTP probes of the address, on the connection's own port,
+/// found it down by time-out. Together with [`is_heard`].
+pub fn app_hangs(health: Option<&TargetRecord>, addr: &Addr) -> bool {
+    let known = health.and_then(|target| target.addrs.iter().find(|known| known.addr == *addr));
+    known.is_some_and(|known| {
+        known.state == State::Down && known.reason.is_some_and(Reason::is_time_out)
+    })
+}
+
+/// Whether the peer of a connection is there: nothing that it was asked waits for an answer of its system.
+pub const fn is_heard(p: &Pulse) -> bool {
+    p.retransmits == 0 && p.last_ack_ms < HEARD_MS
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -84,6 +103,50 @@ mod tests {
         ] {
             assert_eq!(is_dead(&pulse), dead, "{pulse:?}");
         }
+    }
+
+    #[test]
+    fn who_is_heard() {
+        let pulse = |last_ack_ms, probes, retransmits| Pulse {
+            last_ack_ms,
+            probes,
+            retransmits,
+        };
+        assert!(is_heard(&pulse(0, 0, 0)) && is_heard(&pulse(1_499, 0, 0)));
+        // Asked just now: the answer is on its way.
+        assert!(is_heard(&pulse(1_010, 1, 0)));
+        for silent in [pulse(1_500, 0, 0), pulse(1_500, 1, 0), pulse(300, 0, 1)] {
+            assert!(!is_heard(&silent), "{silent:?}");
+        }
+    }
+
+    #[test]
+    fn hanging_applications() {
+        use crate::logic::health::Layer;
+        let addr = Addr::v4(Ipv4Addr::LOCALHOST);
+        let target = |state, reason| TargetRecord {
+            port: 80,
+            addrs: vec![AddrHealth {
+                state,
+                reason,
+                ..AddrHealth::new(addr)
+            }],
+        };
+        let hangs = |state, reason| app_hangs(Some(&target(state, reason)), &addr);
+        let silent = [Layer::Tls, Layer::Http].map(Reason::Silent);
+        // A full backlog: not even the port answers any more.
+        for reason in silent.into_iter().chain([Reason::Timeout]) {
+            assert!(hangs(State::Down, Some(reason)), "{reason}");
+            assert!(!hangs(State::Up, Some(reason)), "{reason}");
+        }
+        for reason in [
+            Reason::Status(503),
+            Reason::Refused,
+            Reason::Unreachable(113),
+        ] {
+            assert!(!hangs(State::Down, Some(reason)), "{reason}");
+        }
+        assert!(!hangs(State::Down, None) && !app_hangs(None, &addr));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Cause {
     TimedOut,
     /// The TLS handshake failed.
     Tls,
+    /// The application hangs, and the request was taken away from it (`liverescue=eager`).
+    Hung,
 }
 
 impl Cause {
@@ -27,6 +29,7 @@ impl Cause {
             Self::Closed => "closed",
             Self::TimedOut => "timeout",
             Self::Tls => "tls",
+            Self::Hung => "hung",
         }
     }
 }
@@ -118,19 +121,26 @@ pub fn is_idempotent(method: &str) -> bool {
     )
 }
 
+/// Whether a request with this method may be taken away from a backend that hangs. Fewer than
+/// [`is_idempotent`]: the backend has the request, and may work on it for long.
+pub fn may_be_moved(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CAUSES: [Cause; 5] = [
+    const CAUSES: [Cause; 6] = [
         Cause::Dead,
         Cause::Reset,
         Cause::Closed,
         Cause::TimedOut,
         Cause::Tls,
+        Cause::Hung,
     ];
 
-    /// All combinations: five causes, nine yes-or-no questions.
+    /// All combinations: six causes, nine yes-or-no questions.
     fn all() -> impl Iterator<Item = (Failure, Facts)> {
         let numbers = CAUSES
             .into_iter()
@@ -169,7 +179,7 @@ mod tests {
             ];
             let race = match (failure.cause, failure.reused, failure.begun) {
                 (Cause::Reset | Cause::Closed, true, false) => true,
-                (Cause::Dead | Cause::TimedOut | Cause::Tls, _, _)
+                (Cause::Dead | Cause::TimedOut | Cause::Tls | Cause::Hung, _, _)
                 | (_, false, _)
                 | (_, _, true) => false,
             };
@@ -189,9 +199,9 @@ mod tests {
             assert_eq!(next(&failure, &facts), wanted, "{failure:?} {facts:?}");
             counts[wanted as usize] += 1;
         }
-        // 5 causes x 32 combinations are not forbidden. Races: 2 x 8, of which 8 stay, 4 go to another member, 4
-        // have none. Of the other 144 half have another member, and half of the rest another address.
-        assert_eq!(counts, [2560 - 124, 12 + 36, 4 + 72]);
+        // 6 causes x 32 combinations are not forbidden. Races: 2 x 8, of which 8 stay, 4 go to another member, 4
+        // have none. Of the other 176 half have another member, and half of the rest another address.
+        assert_eq!(counts, [3072 - 148, 12 + 44, 4 + 88]);
     }
 
     const LUCKY: Facts = Facts {
@@ -254,7 +264,7 @@ mod tests {
             let wanted = match failure.cause {
                 Cause::Closed | Cause::Reset => fresh,
                 Cause::Tls => true,
-                Cause::Dead | Cause::TimedOut => false,
+                Cause::Dead | Cause::TimedOut | Cause::Hung => false,
             };
             assert_eq!(failure.is_evidence(), wanted, "{failure:?}");
         }
@@ -266,6 +276,7 @@ mod tests {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"] {
             assert!(is_idempotent(method), "{method}");
             assert!(!is_idempotent(&method.to_lowercase()), "{method}");
+            assert_eq!(may_be_moved(method), ["GET", "HEAD"].contains(&method));
         }
         for method in [
             "POST", "PATCH", "CONNECT", "PROPFIND", "", "GET ", "Get", "GETX",
@@ -277,6 +288,6 @@ mod tests {
     #[test]
     fn words() {
         let words = CAUSES.map(Cause::word);
-        assert_eq!(words, ["dead", "reset", "closed", "timeout", "tls"]);
+        assert_eq!(words, ["dead", "reset", "closed", "timeout", "tls", "hung"]);
     }
 }

@@ -117,7 +117,9 @@ impl Failed<'_> {
         let facts = self.facts(history);
         let next = retry::next(&self.failure, &facts);
         let deserved = self.is_deserved();
-        if next == Next::Fail || !self.child.spend_rescue() {
+        // A request that was taken away has been paid for.
+        let paid = || self.failure.cause == Cause::Hung || self.child.spend_rescue();
+        if next == Next::Fail || !paid() {
             return self.give_up(history, &facts, deserved);
         }
         if let Some(saved) = &self.over.saved {
@@ -182,15 +184,7 @@ impl Failed<'_> {
 
     /// One whose error is only provoked counts: it is over in a moment.
     fn has_another(&self, group: &Group) -> bool {
-        let usable = |w: &Worker| {
-            w.is_usable() || (w.is_open() && !w.is_failed() && self.child.is_provoked(*w))
-        };
-        let mut others = group
-            .members
-            .iter()
-            .map(|(w, _)| w)
-            .filter(|w| **w != self.worker);
-        others.any(usable)
+        self.child.has_other_member(group, self.worker)
     }
 
     /// The request is on its way to where it is tried once more.
@@ -263,6 +257,21 @@ impl Failed<'_> {
     }
 }
 
+/// Whether a request that begins to wait for its answer may be taken away from this worker, if that hangs
+/// (`liverescue=eager`): what [`after`] will need then is asked now.
+pub fn may_be_moved(child: &Child, r: Request, entry: u32) -> bool {
+    let Some(worker) = child.worker(entry) else {
+        return false;
+    };
+    let history = r.history();
+    let (rescued, turns) = history.map_or((false, 0), |h| (h.is_rescued(), h.turns()));
+    let reachable = child.group_of(worker).is_none_or(|group| {
+        let bound = group.handle.binds_sessions() && r.is_in_session_of(worker);
+        turns < group.handle.max_attempts() && !bound
+    });
+    r.may_be_moved() && !rescued && reachable
+}
+
 /// The status of an attempt without a failure on a connection: mod_proxy goes on to the next member when it is
 /// 503. Not with a request that mod_proxy_http2 has sent.
 fn without_connection(outcome: &Outcome) -> i32 {
@@ -310,6 +319,7 @@ const fn word(cause: Cause) -> &'static CStr {
         Cause::Closed => c"closed",
         Cause::TimedOut => c"timeout",
         Cause::Tls => c"tls",
+        Cause::Hung => c"hung",
     }
 }
 
@@ -319,8 +329,8 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_documentation() {
-        use Cause::{Closed, Dead, Reset, TimedOut, Tls};
-        for cause in [Dead, Reset, Closed, TimedOut, Tls] {
+        use Cause::{Closed, Dead, Hung, Reset, TimedOut, Tls};
+        for cause in [Dead, Reset, Closed, TimedOut, Tls, Hung] {
             assert_eq!(word(cause).to_str(), Ok(cause.word()));
         }
     }
