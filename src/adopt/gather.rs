@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::board::{NameId, Tag, TargetId, WorkerId};
-use crate::config::Config;
 use crate::config::params::{Probe, Settings};
+use crate::config::{Config, Subject};
 use crate::ffi::log::Level;
 use crate::ffi::proxy::{BalancerHandle, Server, Worker};
 use crate::log;
@@ -174,26 +174,44 @@ pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
     groups
 }
 
-/// Parameters that contradict each other; the error is a line for the log, and httpd does not start.
+/// Templates that are missing, and parameters that contradict each other; the error is a line for the log,
+/// and httpd does not start.
 pub fn check(config: &Config, main: Server) -> Result<(), String> {
-    let mut error = None;
+    config.check_names()?;
+    let mut outcome = Ok(());
     for server in main.chain() {
+        let remotes = server.remotes();
         server.workers(|worker, balancer| {
-            let settings = settings_of(config, worker, server, main, balancer);
-            let given = settings.and_then(|s| s.probe_given);
-            if let (Some(parameter), true) = (given, worker.is_hchecked()) {
-                error.get_or_insert_with(|| {
-                    format!(
-                        "worker {}: {parameter} and hcmethod contradict each other: two checks would \
-                         fight over its state; remove {parameter} (mod_proxy_hcheck goes on, DNS is \
-                         followed) or hcmethod (this module probes)",
-                        worker.name()
-                    )
-                });
+            if outcome.is_ok() {
+                let left = hands_off(worker, &remotes, None).is_some();
+                outcome = check_worker(config, worker, server, main, balancer, left);
             }
         });
     }
-    error.map_or(Ok(()), Err)
+    outcome
+}
+
+/// Whether what is configured for a worker fits together; the error is a line for the log.
+/// `left`: it is left to httpd in any case.
+pub fn check_worker(
+    config: &Config,
+    worker: Worker,
+    server: Server,
+    main: Server,
+    balancer: Option<&str>,
+    left: bool,
+) -> Result<(), String> {
+    let outcome = config.check_worker(&Subject {
+        shared_key: worker.shared_key(),
+        server: server.key(),
+        main: main.key(),
+        balancer,
+        scheme: &worker.scheme(),
+        port: worker.port(),
+        hchecked: worker.is_hchecked(),
+        left,
+    });
+    outcome.map_err(|message| format!("worker {}: {message}", worker.name()))
 }
 
 fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Settings) -> Planned {

@@ -1,21 +1,45 @@
-//! `ProxyLive` and `ProxyLiveResolver`.
+//! The arguments of `ProxyLive` and `ProxyLiveResolver`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::params::{Mode, ReadTime};
 use super::resolver::{ResolverConfig, Servers};
-pub use super::values::mode;
-use super::values::positive_time;
+use super::values::{self, positive_time};
+
+/// The value of a `ProxyLive` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Live {
+    pub mode: Mode,
+    /// The name of a template.
+    pub template: Option<String>,
+    /// `file:line`.
+    pub place: String,
+}
+
+impl Live {
+    /// Reads the arguments of `ProxyLive` (`template` is empty if not given).
+    pub fn read(mode: &str, template: &str, place: String) -> Result<Self, String> {
+        Ok(Self {
+            mode: values::mode(mode)?,
+            template: (!template.is_empty()).then(|| template.to_owned()),
+            place,
+        })
+    }
+}
 
 /// Values of `ProxyLive` by server and, inside, by balancer ("" for the server itself).
 #[derive(Default, Debug)]
-pub struct Defaults(HashMap<(usize, String), Mode>);
+pub struct Defaults {
+    in_force: HashMap<(usize, String), Live>,
+    /// Lines that name a template, also those that a later line of the same place replaces.
+    naming: Vec<Live>,
+}
 
 impl Defaults {
     /// Remembers `ProxyLive` of a server (a key), or of a `<Proxy "balancer://...">` section in it.
     /// The error says what is wrong with the section.
-    pub fn set(&mut self, server: usize, section: Option<&str>, mode: Mode) -> Result<(), String> {
+    pub fn set(&mut self, server: usize, section: Option<&str>, live: Live) -> Result<(), String> {
         let balancer = match section {
             None => String::new(),
             Some(url) => balancer_name(url).ok_or_else(|| {
@@ -26,21 +50,28 @@ impl Defaults {
                 )
             })?,
         };
-        self.0.insert((server, balancer), mode);
+        if live.template.is_some() {
+            self.naming.push(live.clone());
+        }
+        self.in_force.insert((server, balancer), live);
         Ok(())
     }
 
-    /// The default in force at a server (a key) for a plain worker or a balancer's member.
-    pub fn mode(&self, server: usize, main: usize, balancer: Option<&str>) -> Option<Mode> {
+    /// What covers a plain worker or a balancer's member of this server (a key), the nearest first.
+    pub fn levels(&self, server: usize, main: usize, balancer: Option<&str>) -> Vec<&Live> {
         let section = balancer.and_then(balancer_name);
-        let of_section = section.and_then(|name| {
-            let at = |s| self.0.get(&(s, name.clone()));
-            at(server).or_else(|| at(main)).copied()
-        });
-        let of_server = |s| self.0.get(&(s, String::new())).copied();
-        of_section
-            .or_else(|| of_server(server))
-            .or_else(|| of_server(main))
+        let at = |s: usize, name: &str| self.in_force.get(&(s, name.to_owned()));
+        let of_section = section.and_then(|name| at(server, &name).or_else(|| at(main, &name)));
+        let of_main = (server != main).then(|| at(main, "")).flatten();
+        [of_section, at(server, ""), of_main]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The lines that name a template.
+    pub fn naming(&self) -> &[Live] {
+        &self.naming
     }
 }
 
@@ -169,14 +200,55 @@ mod tests {
         }
     }
 
+    fn live(mode: &str, template: &str) -> Live {
+        Live::read(mode, template, "a.conf:1".into()).unwrap()
+    }
+
+    #[test]
+    fn lines_of_proxylive() {
+        let read = live("OBSERVE", "web");
+        assert_eq!(read.mode, Mode::Observe);
+        assert_eq!(read.template.as_deref(), Some("web"));
+        assert_eq!(live("off", "").template, None);
+        let message = Live::read("web", "", String::new()).unwrap_err();
+        assert_eq!(message, "must be on, off or observe; read 'web'");
+    }
+
     #[test]
     fn sections_must_name_a_balancer() {
         let mut d = Defaults::default();
         for url in ["*", "http://app.test/", "balancer://", "balancer://*"] {
-            let message = d.set(1, Some(url), Mode::On).expect_err(url);
+            let message = d.set(1, Some(url), live("on", "")).expect_err(url);
             assert!(message.contains(url), "{message}");
         }
-        d.set(1, Some("BALANCER://App/x"), Mode::On).unwrap();
-        assert_eq!(d.mode(1, 1, Some("balancer://app")), Some(Mode::On));
+        let on = live("on", "");
+        d.set(1, Some("BALANCER://App/x"), on.clone()).unwrap();
+        assert_eq!(d.levels(1, 1, Some("balancer://app")), [&on]);
+        assert!(d.levels(1, 1, None).is_empty());
+    }
+
+    #[test]
+    fn levels_are_in_order_and_later_lines_replace() {
+        let mut d = Defaults::default();
+        let section = Some("balancer://b");
+        for (server, section, template) in [
+            (1, None, "replaced"),
+            (1, None, "main"),
+            (2, None, "vhost"),
+            (1, section, "section of main"),
+            (3, section, "section"),
+        ] {
+            d.set(server, section, live("on", template)).unwrap();
+        }
+        let of = |server, balancer| -> Vec<&str> {
+            let levels = d.levels(server, 1, balancer);
+            levels.iter().flat_map(|l| l.template.as_deref()).collect()
+        };
+        assert_eq!(of(1, None), ["main"]);
+        assert_eq!(of(2, None), ["vhost", "main"]);
+        assert_eq!(of(2, section), ["section of main", "vhost", "main"]);
+        assert_eq!(of(3, section), ["section", "main"]);
+        assert_eq!(of(3, Some("balancer://other")), ["main"]);
+        assert_eq!(d.naming().len(), 5);
     }
 }

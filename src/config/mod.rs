@@ -1,11 +1,14 @@
-//! What the configuration says: worker parameters, `ProxyLive`, `ProxyLiveResolver`.
+//! What the configuration says: worker parameters, `ProxyLive`, `ProxyLiveTemplate`, `ProxyLiveResolver`.
 //!
 //! One [`Config`] is filled while httpd reads its configuration (twice at start-up; each time anew) and
-//! looked at in post_config. No httpd types here: servers and workers are keys.
+//! looked at in post_config, and in children when members are added. No httpd types here: servers and
+//! workers are keys. Templates are looked up when everything was read: order in the file does not matter.
 
 pub mod directives;
+mod merge;
 pub mod params;
 pub mod resolver;
+mod templates;
 mod values;
 
 use std::collections::HashMap;
@@ -13,15 +16,43 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use directives::Defaults;
-use params::{Mode, Params, Settings};
+use merge::Layer;
+use params::{Mode, Params, Probe, Settings};
 use resolver::ResolverConfig;
+use templates::Templates;
 
 /// Everything read in one pass over the configuration.
 #[derive(Default, Debug)]
 pub struct Config {
     workers: HashMap<usize, Params>,
     defaults: Defaults,
+    templates: Templates,
     resolver: Option<ResolverConfig>,
+}
+
+/// A worker, as far as its configuration is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The key of its parameters.
+    pub shared_key: usize,
+    /// Keys of its server and of the main server.
+    pub server: usize,
+    pub main: usize,
+    /// The name of the member's balancer.
+    pub balancer: Option<&'a str>,
+    pub scheme: &'a str,
+    pub port: u16,
+    /// mod_proxy_hcheck checks it (`hcmethod`).
+    pub hchecked: bool,
+    /// The module leaves it to httpd, whatever is configured.
+    pub left: bool,
+}
+
+/// What covers a worker.
+struct Levels<'a> {
+    mode: Mode,
+    /// The nearest first.
+    layers: Vec<Layer<'a>>,
 }
 
 static CONFIG: Mutex<Option<Config>> = Mutex::new(None);
@@ -46,6 +77,10 @@ impl Config {
         &mut self.defaults
     }
 
+    pub fn templates(&mut self) -> &mut Templates {
+        &mut self.templates
+    }
+
     /// Remembers `ProxyLiveResolver`; a second line is an error.
     pub fn set_resolver(&mut self, resolver: ResolverConfig) -> Result<(), String> {
         if self.resolver.is_some() {
@@ -61,7 +96,8 @@ impl Config {
 
     /// The settings in force for a worker, or None when it is not live.
     ///
-    /// Precedence: parameter on the worker > its `<Proxy>` section > virtual host > main server.
+    /// Precedence, for each key: parameter on the worker > its template > the template of its `<Proxy>`
+    /// section > of the virtual host > of the main server > built in.
     /// `server` and `main` are keys of servers, `balancer` is the name of the member's balancer. A worker
     /// without a line of its own (any other `shared_key`) has what the levels above it say.
     pub fn settings(
@@ -72,83 +108,99 @@ impl Config {
         balancer: Option<&str>,
         scheme: &str,
     ) -> Option<Settings> {
-        let params = self.workers.get(&shared_key).cloned().unwrap_or_default();
-        let default = || self.defaults.mode(server, main, balancer);
-        match params.live.or_else(default).unwrap_or(Mode::Off) {
-            Mode::Off => None,
-            mode => Some(params.settings(mode, scheme)),
+        let levels = self.levels(shared_key, server, main, balancer);
+        let live = levels.mode != Mode::Off;
+        live.then(|| merge::merged(&levels.layers).settings(levels.mode, scheme))
+    }
+
+    fn levels(
+        &self,
+        shared_key: usize,
+        server: usize,
+        main: usize,
+        balancer: Option<&str>,
+    ) -> Levels<'_> {
+        let line = self.workers.get(&shared_key);
+        let named = |name: &Option<String>| self.templates.get(name.as_ref()?);
+        let own = line.and_then(|line| named(&line.template));
+        let above = self.defaults.levels(server, main, balancer);
+        // A mode in a template of ProxyLive is overruled by ProxyLive's own.
+        let mode = line.and_then(|line| line.live);
+        let mode = mode.or_else(|| own.and_then(|template| template.params.live));
+        let mode = mode.or_else(|| above.first().map(|live| live.mode));
+        let far = above.iter().filter_map(|live| named(&live.template));
+        let layers = line
+            .map(Layer::line)
+            .into_iter()
+            .chain(own.map(|template| Layer::template(template, true)))
+            .chain(far.map(|template| Layer::template(template, false)))
+            .collect();
+        Levels {
+            mode: mode.unwrap_or(Mode::Off),
+            layers,
         }
+    }
+
+    /// Whether every template that a `ProxyLive` line names is there. The error is a line for the log.
+    pub fn check_names(&self) -> Result<(), String> {
+        for live in self.defaults.naming() {
+            let name = live.template.as_deref().unwrap_or_default();
+            if self.templates.get(name).is_none() {
+                let unknown = self.templates.unknown(name);
+                return Err(format!("ProxyLive at {}: {unknown}", live.place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is configured for a worker fits together. The error is the end of a line that begins with
+    /// the worker's URL.
+    ///
+    /// Its template must be there in any case; the rest is judged for workers that the module works on.
+    pub fn check_worker(&self, worker: &Subject) -> Result<(), String> {
+        let line = self.workers.get(&worker.shared_key);
+        if let Some(name) = line.and_then(|line| line.template.as_deref())
+            && self.templates.get(name).is_none()
+        {
+            return Err(format!("livetemplate: {}", self.templates.unknown(name)));
+        }
+        let Subject {
+            server,
+            main,
+            balancer,
+            scheme,
+            ..
+        } = *worker;
+        let mut levels = self.levels(worker.shared_key, server, main, balancer);
+        if levels.mode == Mode::Off {
+            return Ok(());
+        }
+        if worker.hchecked {
+            // It is not probed, whatever templates for many workers say.
+            levels.layers.retain(Layer::is_own);
+            contradicts_hcheck(&levels.layers)?;
+        }
+        if worker.left {
+            return Ok(());
+        }
+        let layers = &levels.layers;
+        let probe = merge::merged(layers).probe;
+        let probe = probe.unwrap_or_else(|| Probe::usual(scheme));
+        merge::check_probe(layers, probe)?;
+        merge::check_scheme(layers, probe, scheme)?;
+        merge::check_eager(layers, scheme, worker.port)
+    }
+}
+
+fn contradicts_hcheck(own: &[Layer]) -> Result<(), String> {
+    match merge::merged(own).probe_given() {
+        None => Ok(()),
+        Some(parameter) => Err(format!(
+            "{parameter} and hcmethod contradict each other: two checks would fight over its state; remove \
+             {parameter} (mod_proxy_hcheck goes on, DNS is followed) or hcmethod (this module probes)"
+        )),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MAIN: usize = 1;
-    const VHOST: usize = 2;
-    const OTHER: usize = 3;
-    const WORKER: usize = 10;
-
-    fn config() -> Config {
-        Config::default()
-    }
-
-    fn live(c: &Config, server: usize, balancer: Option<&str>) -> bool {
-        c.settings(WORKER, server, MAIN, balancer, "http").is_some()
-    }
-
-    #[test]
-    fn nothing_said_means_off() {
-        assert!(!live(&config(), MAIN, None));
-    }
-
-    #[test]
-    fn the_nearest_level_wins() {
-        let mut c = config();
-        c.defaults().set(MAIN, None, Mode::On).unwrap();
-        assert!(live(&c, MAIN, None) && live(&c, VHOST, None));
-        c.defaults().set(VHOST, None, Mode::Off).unwrap();
-        assert!(!live(&c, VHOST, None) && live(&c, OTHER, None));
-        c.defaults()
-            .set(VHOST, Some("balancer://App/"), Mode::On)
-            .unwrap();
-        assert!(live(&c, VHOST, Some("balancer://app")));
-        assert!(!live(&c, VHOST, Some("balancer://other")));
-        c.worker(WORKER).live = Some(Mode::Off);
-        assert!(!live(&c, VHOST, Some("balancer://app")));
-        c.worker(WORKER).live = Some(Mode::On);
-        assert!(live(&c, VHOST, None));
-    }
-
-    #[test]
-    fn a_section_of_the_main_server_covers_inherited_balancers() {
-        let mut c = config();
-        c.defaults()
-            .set(MAIN, Some("balancer://app"), Mode::On)
-            .unwrap();
-        assert!(live(&c, VHOST, Some("balancer://app")));
-        assert!(!live(&c, VHOST, None));
-    }
-
-    #[test]
-    fn observed_workers_are_live() {
-        let mut c = config();
-        c.defaults().set(MAIN, None, Mode::Observe).unwrap();
-        let settings = |c: &Config| c.settings(WORKER, MAIN, MAIN, None, "http");
-        assert!(settings(&c).unwrap().observe);
-        c.worker(WORKER).live = Some(Mode::On);
-        assert!(!settings(&c).unwrap().observe);
-    }
-
-    #[test]
-    fn a_reset_forgets() {
-        let mut c = config();
-        c.worker(WORKER).live = Some(Mode::On);
-        c.set_resolver(ResolverConfig::default()).unwrap();
-        assert!(c.set_resolver(ResolverConfig::default()).is_err());
-        c.reset();
-        assert!(!live(&c, MAIN, None));
-        assert!(c.set_resolver(ResolverConfig::default()).is_ok());
-    }
-}
+mod tests;

@@ -52,12 +52,40 @@ impl Probe {
             false => Self::Tcp,
         }
     }
+
+    /// Whether it wants more of the backend than that it accepts connections.
+    pub fn reads_answers(self) -> bool {
+        matches!(self, Self::Tls | Self::Http)
+    }
+
+    /// As it is written in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Http => "http",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// Whether workers of this scheme speak TLS.
 pub fn speaks_tls(scheme: &str) -> bool {
-    let mut with_tls = ["https", "wss", "h2"].iter();
-    with_tls.any(|name| name.eq_ignore_ascii_case(scheme))
+    is_one_of(scheme, &["https", "wss", "h2"])
+}
+
+/// Whether workers of this scheme speak HTTP.
+pub fn speaks_http(scheme: &str) -> bool {
+    is_one_of(scheme, &["http", "https", "ws", "wss", "h2", "h2c"])
+}
+
+/// Whether `liverescue=eager` can do anything for workers of this scheme.
+pub fn can_be_eager(scheme: &str) -> bool {
+    is_one_of(scheme, &["http", "https", "ws", "wss"])
+}
+
+fn is_one_of(scheme: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(scheme))
 }
 
 /// The value of `liverescue=`.
@@ -73,6 +101,8 @@ pub enum Rescue {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Params {
     pub live: Option<Mode>,
+    /// The name of a template.
+    pub template: Option<String>,
     pub ttl: Option<TtlBounds>,
     pub families: Option<Families>,
     /// Some(None) is `forever`.
@@ -117,9 +147,27 @@ pub struct Settings {
     pub rescue: bool,
     /// So are those that wait at a backend whose probes are not answered although its port is.
     pub eager: bool,
-    /// The probe parameters written on the worker's own lines, for messages.
-    pub probe_given: Option<&'static str>,
 }
+
+/// The parameters that a template may have.
+pub const KEYS: [&str; 16] = [
+    "live",
+    "livettl",
+    "livefamily",
+    "livestale",
+    "liveprobe",
+    "liveuri",
+    "liveexpect",
+    "livehost",
+    "liveport",
+    "liveinterval",
+    "livetimeout",
+    "livefall",
+    "liverise",
+    "liverescue",
+    "livespread",
+    "livelastresort",
+];
 
 /// Reads an httpd time (`500ms`, `2s`, `1min`, a bare number is seconds) into microseconds.
 pub type ReadTime<'a> = &'a dyn Fn(&str) -> Option<i64>;
@@ -131,6 +179,7 @@ impl Params {
         let key = key.to_ascii_lowercase();
         let outcome = match key.as_str() {
             "live" => mode(value).map(|v| self.live = Some(v)),
+            "livetemplate" => template(value).map(|v| self.template = Some(v)),
             "livettl" => ttl(value, time).map(|v| self.ttl = Some(v)),
             "livefamily" => families(value).map(|v| self.families = Some(v)),
             "livestale" => stale(value, time).map(|v| self.stale = Some(v)),
@@ -151,6 +200,29 @@ impl Params {
         outcome
             .map(|()| true)
             .map_err(|message| format!("{key} {message}"))
+    }
+
+    /// These parameters and, for those that are not given, the ones of `far`.
+    pub fn over(self, far: &Self) -> Self {
+        Self {
+            live: self.live.or(far.live),
+            template: self.template.or_else(|| far.template.clone()),
+            ttl: self.ttl.or(far.ttl),
+            families: self.families.or(far.families),
+            stale: self.stale.or(far.stale),
+            spread: self.spread.or(far.spread),
+            probe: self.probe.or(far.probe),
+            uri: self.uri.or_else(|| far.uri.clone()),
+            expect: self.expect.or_else(|| far.expect.clone()),
+            host: self.host.or_else(|| far.host.clone()),
+            port: self.port.or(far.port),
+            interval: self.interval.or(far.interval),
+            timeout: self.timeout.or(far.timeout),
+            fall: self.fall.or(far.fall),
+            rise: self.rise.or(far.rise),
+            last_resort: self.last_resort.or(far.last_resort),
+            rescue: self.rescue.or(far.rescue),
+        }
     }
 
     /// These parameters over the built-in defaults, for a worker of this scheme.
@@ -175,13 +247,12 @@ impl Params {
             },
             last_resort: self.last_resort.unwrap_or(true),
             rescue: rescue != Rescue::Off,
-            eager: rescue == Rescue::Eager,
-            probe_given: self.probe_given(),
+            eager: rescue == Rescue::Eager && can_be_eager(scheme),
         }
     }
 
     /// A parameter of probes that is written and says more than `liveprobe=off`.
-    fn probe_given(&self) -> Option<&'static str> {
+    pub fn probe_given(&self) -> Option<&'static str> {
         let given = [
             ("liveprobe", self.probe.is_some()),
             ("liveport", self.port.is_some()),
@@ -193,6 +264,7 @@ impl Params {
             ("liveuri", self.uri.is_some()),
             ("liveexpect", self.expect.is_some()),
             ("livehost", self.host.is_some()),
+            ("liverescue=eager", self.rescue == Some(Rescue::Eager)),
         ];
         let off = self.probe == Some(Probe::Off);
         let first = given.iter().find(|(_, is)| *is)?;
@@ -205,4 +277,4 @@ fn millis(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

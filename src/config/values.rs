@@ -88,6 +88,14 @@ pub fn rescue(value: &str) -> Result<Rescue, String> {
     }
 }
 
+/// The name of a template; whether there is one is known when everything was read.
+pub fn template(value: &str) -> Result<String, String> {
+    match value {
+        "" => Err("must be the name of a ProxyLiveTemplate; read ''".into()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// Path and query of a probe, as they are sent.
 pub fn uri(value: &str) -> Result<String, String> {
     const WORDS: &str = "must be a path such as /healthz or /healthz?full=1: printable ASCII without \

@@ -1,13 +1,13 @@
 //! The functions behind the directives; the table itself is in shim.c (httpd's macros).
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use super::guard::guard;
 use super::params::read_time;
 use super::proxy::Server;
 use super::{sys, text, to_pool};
 use crate::config;
-use crate::config::directives;
+use crate::config::directives::{self, Live};
 
 /// `ProxyLive on|off|observe [template]`
 ///
@@ -24,15 +24,10 @@ pub unsafe extern "C" fn live_cmd_proxy_live(
     // SAFETY: httpd passes a valid cmd and C strings (the second NULL if not given).
     let (cmd, mode, template) = unsafe { (&*cmd, text(mode), text(template)) };
     answer(cmd, "ProxyLive", || {
-        if !template.is_empty() {
-            return Err(format!(
-                "templates are not supported yet by this version; read '{template}'"
-            ));
-        }
-        let mode = directives::mode(&mode)?;
+        let live = Live::read(&mode, &template, place(cmd))?;
         let section = section(cmd)?;
         let server = Server::new(cmd.server).key();
-        config::with(|c| c.defaults().set(server, section.as_deref(), mode))
+        config::with(|c| c.defaults().set(server, section.as_deref(), live))
     })
 }
 
@@ -55,6 +50,29 @@ pub unsafe extern "C" fn live_cmd_resolver(
         }
         let resolver = directives::resolver(&args, &read_time)?;
         config::with(|c| c.set_resolver(resolver))
+    })
+}
+
+/// `ProxyLiveTemplate name key=value ...`
+///
+/// # Safety
+/// Called by httpd while it reads its configuration.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn live_cmd_template(
+    cmd: *mut sys::cmd_parms,
+    _dir: *mut c_void,
+    argc: c_int,
+    argv: *const *mut c_char,
+) -> *const c_char {
+    let count = usize::try_from(argc).unwrap_or(0);
+    // SAFETY: httpd passes a valid cmd and an array of `argc` C strings.
+    let (cmd, words) = unsafe {
+        let words = (0..count).map(|i| text(*argv.add(i)));
+        (&*cmd, words.collect::<Vec<String>>())
+    };
+    answer(cmd, "ProxyLiveTemplate", || {
+        config::with(|c| c.templates().define(&words, place(cmd), &read_time))
     })
 }
 
@@ -87,6 +105,18 @@ fn answer(
         // SAFETY: the configuration pool, used by this thread only.
         Err(message) => unsafe { to_pool(cmd.pool, &format!("{name} {message}")) },
     }
+}
+
+/// `file:line` of the directive, for messages.
+fn place(cmd: &sys::cmd_parms) -> String {
+    // SAFETY: httpd's configuration tree; the directive is NULL or valid while it is run, and its file's name
+    // a C string.
+    let directive = unsafe { cmd.directive.as_ref() };
+    directive.map_or_else(String::new, |d| {
+        // SAFETY: as above.
+        let file = unsafe { text(d.filename) };
+        format!("{file}:{}", d.line_num)
+    })
 }
 
 /// The URL of the `<Proxy>` section around the directive; None outside of sections.

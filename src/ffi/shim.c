@@ -24,7 +24,8 @@ const command_rec live_commands[] = {
                    "on, off or observe: the default of live= for workers; optionally a template"),
     AP_INIT_RAW_ARGS("ProxyLiveResolver", live_cmd_resolver, NULL, RSRC_CONF,
                      "system, or address[:port] ..., with timeout= and attempts="),
-    AP_INIT_RAW_ARGS("ProxyLiveTemplate", live_cmd_not_yet, NULL, RSRC_CONF, "not in this version"),
+    AP_INIT_TAKE_ARGV("ProxyLiveTemplate", live_cmd_template, NULL, RSRC_CONF,
+                      "a name, and key=value as on the lines of workers"),
     AP_INIT_RAW_ARGS("ProxyLiveDrainFile", live_cmd_not_yet, NULL, RSRC_CONF, "not in this version"),
     { NULL }
 };

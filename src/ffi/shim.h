@@ -21,6 +21,7 @@
 extern const command_rec live_commands[];
 const char *live_cmd_proxy_live(cmd_parms *cmd, void *dir, const char *mode, const char *tmpl);
 const char *live_cmd_resolver(cmd_parms *cmd, void *dir, const char *args);
+const char *live_cmd_template(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 const char *live_cmd_not_yet(cmd_parms *cmd, void *dir, const char *args);
 
 /* Log: `text` is never a format. `s` may be NULL (before the configuration is read). */

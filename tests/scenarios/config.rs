@@ -4,32 +4,16 @@ use crate::common::wrong::*;
 use crate::common::*;
 use live_kit::{Type, World, pause, scenario};
 
-/// Parameters of later versions.
-const LATER: &[&str] = &[
-    "livetemplate=x",
-    "liveuri=/",
-    "liveexpect=200",
-    "livehost=a",
-    "liveprobe=tls",
-    "liveprobe=http",
-];
-
 /// Directives that must be refused, and what the message must contain.
 const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
     ("ProxyLive", &["ProxyLive"]),
-    ("ProxyLive perhaps", &["ProxyLive", "on or off", "perhaps"]),
-    ("ProxyLive observe", &["ProxyLive", "not supported yet"]),
     (
-        "ProxyLive on template",
-        &[
-            "ProxyLive",
-            "templates are not supported yet",
-            "read 'template'",
-        ],
+        "ProxyLive perhaps",
+        &["ProxyLive", "must be on, off or observe", "read 'perhaps'"],
     ),
     (
-        "ProxyLiveTemplate x liveprobe=http",
-        &["ProxyLiveTemplate is not supported yet"],
+        "ProxyLive web",
+        &["ProxyLive", "must be on, off or observe", "read 'web'"],
     ),
     (
         "ProxyLiveDrainFile /x",
@@ -152,20 +136,6 @@ fn wrong_values_on_members_and_in_sections() {
 }
 
 #[test]
-fn later_parameters_are_named() {
-    scenario(|w: &mut World| {
-        for parameter in LATER {
-            let key = parameter.split('=').next().expect("a key");
-            refused(
-                w,
-                &format!("ProxyPass / http://app.test/ {parameter}"),
-                &[key, "not supported yet"],
-            );
-        }
-    });
-}
-
-#[test]
 fn wrong_directives() {
     scenario(|w: &mut World| {
         for (text, parts) in WRONG_DIRECTIVES {
@@ -214,10 +184,17 @@ fn every_form_is_accepted() {
             "ProxyLiveResolver 127.0.0.1 127.0.0.2:5353 [::1]:54 timeout=500ms",
             "ProxyPass / http://no.such.name.invalid/ live=on",
             "ProxyPass / http://app.test/ live=on liveprobe=tcp liveport=65535 liveinterval=100ms livetimeout=10ms",
-            "ProxyPass / http://app.test/ live=on liveprobe=OFF liveport=1 liveinterval=1h livetimeout=1min",
+            "ProxyPass / http://app.test/ live=on liveprobe=OFF liveinterval=1h livetimeout=1min",
             "ProxyPass / http://app.test/ live=on livefall=1 liverise=100 livelastresort=off",
             "<Proxy balancer://b>\nBalancerMember http://app.test live=on liveinterval=500ms livelastresort=on\n</Proxy>",
             "<Proxy balancer://b>\nBalancerMember http://app.test live=on liveprobe=off hcmethod=TCP hcinterval=5\n</Proxy>",
+            "ProxyPass / http://app.test/ live=observe liveprobe=HTTP liveuri=/healthz?a=b&c=%20 liveexpect=200,204-299 livehost=www.example.com.",
+            "ProxyPass / https://app.test/ live=on livehost=[::1] liverescue=Eager",
+            "ProxyPass / https://app.test/ live=on liveprobe=tls liveport=8443",
+            "ProxyPass / h2c://app.test/ live=on liveprobe=http liveuri=/",
+            "ProxyPass / fcgi://app.test:9000/ live=on liveprobe=http liveport=8080 liveuri=/ping",
+            "ProxyPass / http://app.test/ live=on liveprobe=http liverescue=eager liveport=80",
+            "ProxyLive observe\n<Proxy balancer://b>\nProxyLive observe\nBalancerMember http://app.test\n</Proxy>",
         ] {
             accepted(w, text);
         }

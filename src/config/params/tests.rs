@@ -97,6 +97,11 @@ fn wrong_values_name_key_and_value() {
         ("liverise", "1.5", "read '1.5'"),
         ("liverise", "", "read ''"),
         ("livelastresort", "perhaps", "must be on or off"),
+        (
+            "livetemplate",
+            "",
+            "must be the name of a ProxyLiveTemplate",
+        ),
         ("liverescue", "", "must be on, off or eager; read ''"),
         ("liverescue", "greedy", "read 'greedy'"),
         ("liveuri", "", "must be a path such as /healthz"),
@@ -208,21 +213,70 @@ fn defaults() {
     assert_eq!((s.uri.as_str(), s.host), ("/", None));
     assert_eq!(s.expect, Statuses::default());
     assert!(s.spread && s.stale.is_none() && s.families == Families::ANY);
-    assert_eq!((s.probe, s.port, s.probe_given), (Probe::Tcp, None, None));
+    assert_eq!((s.probe, s.port), (Probe::Tcp, None));
     assert_eq!((s.rules.interval_ms, s.rules.timeout_ms), (2_000, 500));
     assert_eq!((s.rules.fall, s.rules.rise, s.last_resort), (2, 2, true));
 }
 
 #[test]
 fn probe_parameters_that_are_given_are_known() {
-    let given = |key, value| {
-        set(key, value)
-            .unwrap()
-            .settings(Mode::On, "http")
-            .probe_given
-    };
+    let given = |key, value| set(key, value).unwrap().probe_given();
     assert_eq!(given("liveprobe", "tcp"), Some("liveprobe"));
     assert_eq!(given("liverise", "3"), Some("liverise"));
     assert_eq!(given("liveprobe", "off"), None);
     assert_eq!(given("livespread", "off"), None);
+}
+
+#[test]
+fn every_key_is_known() {
+    for key in KEYS {
+        assert!(Params::default().set(key, "?", &time).is_err(), "{key}");
+    }
+}
+
+/// One value of each key, in two variants.
+fn full(variant: usize) -> Params {
+    const VALUES: [(&str, [&str; 2]); 17] = [
+        ("live", ["on", "off"]),
+        ("livetemplate", ["a", "b"]),
+        ("livettl", ["1s-2s", "2s-3s"]),
+        ("livefamily", ["ipv4", "ipv6"]),
+        ("livestale", ["forever", "3s"]),
+        ("liveprobe", ["http", "tls"]),
+        ("liveuri", ["/a", "/b"]),
+        ("liveexpect", ["200", "204"]),
+        ("livehost", ["a", "b"]),
+        ("liveport", ["1", "2"]),
+        ("liveinterval", ["1s", "2s"]),
+        ("livetimeout", ["1s", "2s"]),
+        ("livefall", ["1", "2"]),
+        ("liverise", ["1", "2"]),
+        ("liverescue", ["on", "off"]),
+        ("livespread", ["on", "off"]),
+        ("livelastresort", ["on", "off"]),
+    ];
+    let mut params = Params::default();
+    for (key, values) in VALUES {
+        assert_eq!(params.set(key, values[variant], &time), Ok(true), "{key}");
+    }
+    params
+}
+
+#[test]
+fn nearer_values_win_one_by_one() {
+    let (near, far, none) = (full(0), full(1), Params::default());
+    assert_eq!(near.clone().over(&far), near);
+    assert_eq!(none.clone().over(&far), far);
+    assert_eq!(near.clone().over(&none), near);
+    let mut some = Params::default();
+    some.set("liveuri", "/near", &time).unwrap();
+    let merged = some.over(&far);
+    assert_eq!(merged.uri.as_deref(), Some("/near"));
+    assert_eq!(
+        Params {
+            uri: far.uri.clone(),
+            ..merged
+        },
+        far
+    );
 }
