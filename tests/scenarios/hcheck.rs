@@ -203,7 +203,7 @@ fn wrong_parameters_of_both() {
                 ),
                 (
                     "live=maybe hcmethod=GET",
-                    "live must be on or off; read 'maybe'",
+                    "live must be on, off or observe; read 'maybe'",
                 ),
                 ("hcmethod=GET livettl=1s", "livettl must be min-max"),
                 ("live=on nonsense=1 hcmethod=GET", "nknown"),
