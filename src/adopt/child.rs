@@ -8,6 +8,7 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 use super::desks::Desks;
+use super::entries::Entries;
 use super::entry::{Entry, Progress};
 use super::gather::{Group, Planned};
 use super::keeper;
@@ -42,7 +43,7 @@ pub struct Child {
     pub lock: &'static LockFile,
     pub bell: &'static Bell,
     pub monitor: MonitorPlan,
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     pub groups: Vec<Group>,
     pub registry: Registry,
     /// Its place on the board, as soon as the keeper runs.
@@ -101,7 +102,7 @@ pub fn start(plan: Plan) {
     child.refresh_all();
     // The statuses of plain workers are those of the parent, perhaps of long ago.
     let role = Role::Follows { speaks: false };
-    Marks::new(child.entries.len()).step(child, child.board.generation(), true, role);
+    Marks::default().step(child, child.board.generation(), true, role);
     child.keeper_runs.store(true, Ordering::Release);
     let started = thread::spawn("live-keeper", KEEPER_STACK, move || keeper::run(child));
     if let Err(e) = started {
@@ -136,7 +137,7 @@ impl Child {
             lock: plan.lock,
             bell: plan.bell,
             monitor: plan.monitor,
-            entries,
+            entries: Entries::new(entries, 0),
             groups: plan.groups,
             registry: Registry::default(),
             seat: OnceCell::new(),
@@ -275,7 +276,8 @@ impl Child {
     pub fn has_other_member(&self, group: &Group, worker: Worker) -> bool {
         let usable =
             |w: &Worker| w.is_usable() || (w.is_open() && !w.is_failed() && self.is_provoked(*w));
-        let mut others = group.members.iter().map(|(w, _)| w);
+        let members = group.members();
+        let mut others = members.iter().map(|(w, _)| w);
         others.any(|w| *w != worker && usable(w))
     }
 
@@ -300,7 +302,7 @@ impl Child {
 
     /// The balancer that a worker is a member of.
     pub fn group_of(&self, worker: Worker) -> Option<&Group> {
-        let is_in = |g: &&Group| g.members.iter().any(|(member, _)| *member == worker);
+        let is_in = |g: &&Group| g.members().iter().any(|(member, _)| *member == worker);
         self.groups.iter().find(is_in)
     }
 

@@ -33,6 +33,8 @@ pub struct Entry {
     fails: Option<&'static AtomicU64>,
     /// httpd looked the name up itself, which it does when no address could be reached.
     unreached: AtomicBool,
+    /// Its balancer has other members.
+    has_peers: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -77,6 +79,7 @@ impl Entry {
             state.set.push(addr);
         }
         Self {
+            has_peers: AtomicBool::new(planned.has_peers),
             fails: planned.seat.and_then(|(id, tag)| board.fails(id, tag)),
             planned,
             // Different from the present generation: the first look is never skipped.
@@ -363,9 +366,14 @@ impl Entry {
     /// The time-out of connects for what is known now; None when the administrator has set one.
     pub fn connect_timeout(&self) -> Option<Duration> {
         let most = self.planned.connect_most?;
-        let others = self.planned.has_peers || self.state.lock().set.len() > 1;
+        let others = self.has_peers.load(Ordering::Relaxed) || self.state.lock().set.len() > 1;
         let ours = if others { CONNECT_SHORT } else { CONNECT_LONG };
         Some(ours.min(most))
+    }
+
+    /// Its balancer has got further members.
+    pub fn set_has_peers(&self) {
+        self.has_peers.store(true, Ordering::Relaxed);
     }
 
     /// Whether `livestale` has run out. Looks at the clock: call it at each tick of the keeper.

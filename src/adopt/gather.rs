@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 use crate::board::{NameId, Tag, TargetId, WorkerId};
 use crate::config::params::{Probe, Settings};
@@ -68,14 +71,33 @@ impl Planned {
     }
 }
 
+/// Members of a balancer, with the number of the live ones' entries.
+pub type Known = Arc<[(Worker, Option<usize>)]>;
+
+/// They can become more at run time. Each copy goes its own way.
+#[derive(Debug)]
+struct Members(RwLock<Known>);
+
+impl Clone for Members {
+    fn clone(&self) -> Self {
+        Self(RwLock::new(self.0.read().clone()))
+    }
+}
+
 /// A balancer with at least one live member.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// All members, with the index of the live ones among the workers planned.
-    pub members: Vec<(Worker, Option<usize>)>,
+    members: Members,
     /// `forcerecovery` is on, which is the default.
     pub recovers: bool,
     pub handle: BalancerHandle,
+}
+
+impl Group {
+    /// All members that are known by now.
+    pub fn members(&self) -> Known {
+        self.members.0.read().clone()
+    }
 }
 
 /// What was decided so far of a worker that several servers may share.
@@ -153,7 +175,7 @@ pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
         server.balancers(|balancer| {
             let members = &balancer.members;
             let new = members.first().is_some_and(|m| known.insert(m.key()));
-            let members: Vec<_> = members
+            let members: Vec<(Worker, Option<usize>)> = members
                 .iter()
                 .map(|w| (*w, index.get(&w.key()).copied()))
                 .collect();
@@ -165,7 +187,7 @@ pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
                 workers[at].has_peers = members.len() > 1;
             }
             groups.push(Group {
-                members,
+                members: Members(RwLock::new(members.into())),
                 recovers: balancer.recovers,
                 handle: balancer.handle,
             });

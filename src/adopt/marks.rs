@@ -36,7 +36,7 @@ struct Mark {
 }
 
 /// The marks of all live workers of one child.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct Marks {
     marks: Vec<Mark>,
     /// Generation and role of the last look at plain workers.
@@ -48,15 +48,6 @@ pub struct Marks {
 }
 
 impl Marks {
-    pub fn new(entries: usize) -> Self {
-        Self {
-            marks: (0..entries).map(|_| Mark::default()).collect(),
-            looked: None,
-            waits: false,
-            led: false,
-        }
-    }
-
     /// Whether the next look should come soon.
     pub const fn waits(&self) -> bool {
         self.waits
@@ -65,6 +56,7 @@ impl Marks {
     /// Brings every status in line with what is known, and what others have overwritten back in line.
     /// `busy`: not all entries are up to date.
     pub fn step(&mut self, child: &Child, generation: u32, busy: bool, role: Role) {
+        self.grow(child);
         let changed = self.looked != Some((generation, role));
         if role == Role::Leads && !self.led {
             // What another leader has told of members meanwhile is not known here.
@@ -95,6 +87,11 @@ impl Marks {
         }
     }
 
+    /// Workers may have come at run time.
+    fn grow(&mut self, child: &Child) {
+        self.marks.resize_with(child.entries.count(), Mark::default);
+    }
+
     fn plain(&mut self, at: usize, entry: &Entry, changed: bool, role: Role) {
         let mark = &mut self.marks[at];
         let (mut verdict, mut expired) = (mark.verdict.unwrap_or_default(), mark.expired);
@@ -111,15 +108,14 @@ impl Marks {
     /// The members of one balancer, together: the last usable one is treated with care.
     fn group(&mut self, child: &Child, group: &Group, role: Role) {
         let now = clock::now_ms();
-        let sights: Vec<(Member, u64)> = group
-            .members
+        let known = group.members();
+        let sights: Vec<(Member, u64)> = known
             .iter()
             .map(|(worker, at)| sight(child, *worker, *at, now))
             .collect();
         let members: Vec<Member> = sights.iter().map(|(member, _)| *member).collect();
         let verdicts = verdict::balancer(&members);
-        for (((_, at), verdict), (member, kept)) in group.members.iter().zip(verdicts).zip(&sights)
-        {
+        for (((_, at), verdict), (member, kept)) in known.iter().zip(verdicts).zip(&sights) {
             let Some(at) = *at else { continue };
             let entry = &child.entries[at];
             let mark = &mut self.marks[at];
@@ -299,7 +295,8 @@ fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
 /// force_recovery() of mod_proxy_balancer.c takes a member with HC_FAIL for one that is not in error, and
 /// so never comes to the others' help: done here in its place.
 fn recover(group: &Group) {
-    let workers = || group.members.iter().map(|(worker, _)| worker);
+    let members = group.members();
+    let workers = || members.iter().map(|(worker, _)| worker);
     let open = |w: &Worker| w.is_open() && !w.is_in_error() && !w.is_failed();
     if workers().any(open) || !workers().any(Worker::is_failed) {
         return;
@@ -317,13 +314,14 @@ fn recover(group: &Group) {
 /// Before the children start: what the board knows of members, and the time-outs of connects.
 pub fn before_children(plan: &Plan) {
     let child = Child::preview(plan);
-    for entry in &child.entries {
+    for entry in child.entries.iter() {
         entry.load(plan.board);
         if let Some(timeout) = entry.connect_timeout() {
             entry.planned.worker.put_connect_timeout(Some(timeout));
         }
     }
-    let mut quiet = Marks::new(child.entries.len());
+    let mut quiet = Marks::default();
+    quiet.grow(&child);
     for group in &child.groups {
         quiet.group(&child, group, Role::Follows { speaks: false });
     }

@@ -12,7 +12,7 @@ use crate::logic::rescues::Teller;
 const LOOK_MS: u64 = 400;
 
 /// The events of all live workers, as the leading child's keeper follows them.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct RescueLog {
     tellers: Vec<Teller>,
     looked_ms: u64,
@@ -21,15 +21,6 @@ pub struct RescueLog {
 }
 
 impl RescueLog {
-    /// For a child with so many entries.
-    pub fn new(entries: usize) -> Self {
-        Self {
-            tellers: vec![Teller::default(); entries],
-            looked_ms: 0,
-            led: false,
-        }
-    }
-
     /// Tells of the events that are over. What no leader has told stays on the board for the next one.
     pub fn step(&mut self, child: &Child, now_ms: u64, leads: bool) {
         if !leads {
@@ -42,6 +33,8 @@ impl RescueLog {
             return;
         }
         (self.led, self.looked_ms) = (true, now_ms);
+        self.tellers
+            .resize_with(child.entries.count(), Teller::default);
         for (entry, teller) in child.entries.iter().zip(&mut self.tellers) {
             look(child.board, entry, teller, now_ms);
         }
