@@ -32,6 +32,7 @@ const CAPACITY: Capacity = Capacity {
     targets: 1,
     workers: 1,
     children: 1,
+    late: 1,
 };
 /// Tells a started copy of this program where the board is.
 const BOARD_AT: &str = "BOARD_KILL_AT";

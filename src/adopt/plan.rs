@@ -18,12 +18,16 @@ use crate::ffi::proxy::Server;
 use crate::ffi::shm;
 use crate::monitor::run::Plan as MonitorPlan;
 
+/// So many members can be added at run time, in one configuration.
+pub const LATE_WORKERS: u32 = 1_024;
+
 /// What address space is reserved for; only what is used takes memory.
 const CAPACITY: Capacity = Capacity {
     names: 16_384,
     targets: 16_384,
     workers: 32_768,
     children: 8_192,
+    late: LATE_WORKERS,
 };
 
 /// What children of one configuration are born with.

@@ -190,6 +190,7 @@ fn a_thousand_of_each_take_little_memory() {
         targets: 2 * N,
         workers: 2 * N,
         children: 256,
+        late: N,
     });
     for n in 0..N {
         board.assign(NameId(n), Tag(1), "app.test");
@@ -245,6 +246,7 @@ fn layouts_of_all_sizes() {
         targets: u32::MAX,
         workers: u32::MAX,
         children: u32::MAX,
+        late: u32::MAX,
     };
     assert!(Board::words_needed(most) > 1 << 40);
     assert!(Board::format(empty.words, most).is_none());

@@ -19,7 +19,7 @@ use super::slot::COPY_HEAD;
 pub const MAGIC: u64 = u64::from_be_bytes(*b"LIVEBORD");
 /// Number of the layout; raised with every change to what this file, `record.rs`
 /// or `health.rs` says, so that old and new code never share a board.
-pub const LAYOUT: u64 = 4;
+pub const LAYOUT: u64 = 5;
 
 pub const MAGIC_AT: usize = 0;
 pub const LAYOUT_AT: usize = 1;
@@ -27,12 +27,17 @@ pub const NAMES_AT: usize = 2;
 pub const CHILDREN_AT: usize = 3;
 pub const TARGETS_AT: usize = 4;
 pub const WORKERS_AT: usize = 5;
+pub const LATE_AT: usize = 6;
 // Each request reads the generation: it has a cache line of its own.
 pub const GENERATION_AT: usize = 8;
 pub const EPOCH_AT: usize = 16;
 pub const TICKET_AT: usize = 17;
-/// One more than the highest target slot that was ever given away.
+/// One more than the highest target slot that the parent ever gave away.
 pub const TARGETS_USED_AT: usize = 18;
+/// How many slots were given away at run time: see `late.rs`.
+pub const NAMES_LATE_AT: usize = 19;
+pub const TARGETS_LATE_AT: usize = 20;
+pub const WORKERS_LATE_AT: usize = 21;
 pub const LEADER_PID_AT: usize = 24;
 pub const LEADER_SINCE_AT: usize = 25;
 pub const LEADER_HEARTBEAT_AT: usize = 26;
@@ -80,6 +85,8 @@ pub struct Capacity {
     pub targets: u32,
     pub workers: u32,
     pub children: u32,
+    /// Further slots of each of the three kinds, which are given away at run time.
+    pub late: u32,
 }
 
 /// How large the slots of one kind are.
@@ -162,7 +169,9 @@ impl Layout {
             targets,
             workers,
             children,
+            late,
         } = capacity;
+        let [names, targets, workers] = [names, targets, workers].map(|n| n.saturating_add(late));
         let mut end = SEATS_AT;
         let mut take = |count: u32, words: usize| {
             let at = end;

@@ -6,6 +6,7 @@
 //!   [`Board::apply_workers`]).
 //! - The leader writes the addresses of names ([`Board::write`]) and the health of
 //!   targets ([`Board::write_target`]), then counts the generation up.
+//! - It also gives slots to what came at run time ([`Board::claim_late`]).
 //! - All children read ([`Board::read`], [`Board::read_target`]); a reader never
 //!   waits for a writer.
 //! - Any child asks the leader for a probe ([`Board::kick`]), and counts the requests
@@ -19,6 +20,7 @@ mod header;
 mod health;
 mod ids;
 mod kicks;
+mod late;
 mod layout;
 pub mod ledger;
 mod record;
@@ -29,6 +31,8 @@ mod workers;
 
 #[cfg(test)]
 mod kind_tests;
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]
@@ -51,14 +55,15 @@ pub use children::Seat;
 pub use header::{Counter, Leader};
 pub use ids::{NameId, SlotId, Tag, TargetId, WorkerId};
 pub use kicks::Kick;
+pub use late::LateId;
 pub use layout::Capacity;
 pub use ledger::{Full, Ledger, Plan};
 pub use slot::WriteError;
 pub use workers::RescueCount;
 
 use layout::{
-    CHILDREN_AT, LAYOUT, LAYOUT_AT, Layout, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, TARGETS_AT,
-    WORKERS_AT,
+    CHILDREN_AT, LATE_AT, LAYOUT, LAYOUT_AT, Layout, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT,
+    TARGETS_AT, WORKERS_AT,
 };
 use record::RECORD_WORDS;
 use region::Region;
@@ -100,6 +105,7 @@ impl Board {
             (TARGETS_AT, capacity.targets.into()),
             (WORKERS_AT, capacity.workers.into()),
             (CHILDREN_AT, capacity.children.into()),
+            (LATE_AT, capacity.late.into()),
         ] {
             words[at].store(value, Ordering::Relaxed);
         }
@@ -120,11 +126,12 @@ impl Board {
             targets: count(TARGETS_AT)?,
             workers: count(WORKERS_AT)?,
             children: count(CHILDREN_AT)?,
+            late: count(LATE_AT)?,
         });
         (words.len() >= layout.total).then_some(Self { words, layout })
     }
 
-    /// Number of name slots.
+    /// Number of the parent's name slots.
     pub const fn name_capacity(&self) -> u32 {
         self.layout.capacity.names
     }

@@ -137,6 +137,7 @@ fn small_board(names: u32, children: u32) -> Board {
         targets: names,
         workers: names,
         children,
+        late: 0,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The slots of the targets: health of all addresses that one stream of probes looks at.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use super::health::TARGET_WORDS;
@@ -11,7 +12,7 @@ use super::{Board, Plan, VersionedTarget};
 use crate::logic::health::TargetRecord;
 
 impl Board {
-    /// Number of target slots.
+    /// Number of the parent's target slots.
     pub const fn target_capacity(&self) -> u32 {
         self.layout.capacity.targets
     }
@@ -30,7 +31,7 @@ impl Board {
     /// address), its version goes on. Parent only. Does nothing when there is no
     /// such slot.
     pub fn assign_target(&self, id: TargetId, tag: Tag, key: &str) {
-        if self.target_region().give(id.0, tag.0, key) {
+        if self.target_region().give(id.0, tag.0, key) && id.0 < self.target_capacity() {
             self.words[TARGETS_USED_AT].fetch_max(u64::from(id.0) + 1, Ordering::AcqRel);
         }
     }
@@ -75,14 +76,29 @@ impl Board {
     /// record where nothing was written yet.
     pub fn targets(&self) -> impl Iterator<Item = (TargetId, Tag, TargetRecord)> + use<> {
         let region = self.target_region();
-        (0..self.targets_used()).filter_map(move |index| {
-            let tag = region.tag(index)?;
-            let read: VersionedTarget = region.read(index, tag)?;
-            Some((TargetId(index), tag, read.record))
-        })
+        self.given_targets()
+            .into_iter()
+            .flatten()
+            .filter_map(move |index| {
+                let tag = region.tag(index)?;
+                let read: VersionedTarget = region.read(index, tag)?;
+                Some((TargetId(index), tag, read.record))
+            })
     }
 
-    /// No slot at or above this number was ever given away.
+    /// The numbers of all slots that may have been given away.
+    pub(super) fn given_targets(&self) -> [Range<u32>; 2] {
+        let first = self.target_capacity();
+        let late = first..first.saturating_add(self.late_used::<TargetId>());
+        [0..self.targets_used(), late]
+    }
+
+    /// Number of all target slots.
+    pub(super) const fn all_targets(&self) -> u32 {
+        self.target_capacity().saturating_add(self.late_capacity())
+    }
+
+    /// None of the parent's slots at or above this number was ever given away.
     pub(super) fn targets_used(&self) -> u32 {
         let used = self.words[TARGETS_USED_AT].load(Ordering::Acquire);
         u32::try_from(used).map_or(self.target_capacity(), |used| {

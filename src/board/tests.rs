@@ -14,6 +14,7 @@ pub const SMALL: Capacity = Capacity {
     targets: 3,
     workers: 5,
     children: 3,
+    late: 0,
 };
 const ID: NameId = NameId(1);
 

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::health::{PER_ADDR, TARGET_WORDS};
 use super::layout::{
-    CHILDREN_AT, LAYOUT, LAYOUT_AT, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, SLOT_VERSION, TARGETS_AT,
-    WORKERS_AT,
+    CHILDREN_AT, LATE_AT, LAYOUT, LAYOUT_AT, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, SLOT_VERSION,
+    TARGETS_AT, WORKERS_AT,
 };
 use super::tests::{SMALL, board};
 use super::*;
@@ -69,6 +69,7 @@ fn claim(board: &Board, random: u64) {
         (TARGETS_AT, random >> 3 & 3),
         (WORKERS_AT, random >> 5 & 7),
         (CHILDREN_AT, random >> 8 & 7),
+        (LATE_AT, random >> 11 & 3),
     ] {
         board.words[at].store(value, Ordering::Relaxed);
     }

@@ -51,7 +51,7 @@ fn pack_provoked(count: u64, now_s: u64) -> u64 {
 }
 
 impl Board {
-    /// Number of worker slots.
+    /// Number of the parent's worker slots.
     pub const fn worker_capacity(&self) -> u32 {
         self.layout.capacity.workers
     }
@@ -66,7 +66,7 @@ impl Board {
         }
     }
 
-    /// Gives a slot to a worker, all zero. Parent only. Does nothing when there is no such slot.
+    /// Gives a slot to a worker, all zero. The parent its own ones, the leader those of run time. Does nothing when there is no such slot.
     pub fn assign_worker(&self, id: WorkerId, tag: Tag) {
         self.give_worker(id, tag.0);
     }
@@ -219,6 +219,12 @@ impl Board {
         (words[WORKER_TAG].load(Ordering::Relaxed) == tag.0).then_some(found)
     }
 
+    /// Whom a slot belongs to; None when it is free.
+    pub(super) fn worker_tag(&self, id: WorkerId) -> Option<Tag> {
+        let tag = self.worker(id)?[WORKER_TAG].load(Ordering::Acquire);
+        (tag != 0).then_some(Tag(tag))
+    }
+
     fn give_worker(&self, id: WorkerId, tag: u64) {
         let Some(words) = self.worker(id) else {
             return;
@@ -233,7 +239,8 @@ impl Board {
 
     fn worker(&self, id: WorkerId) -> Option<&'static [AtomicU64]> {
         let place = |id: WorkerId| self.layout.workers_at + id.0 as usize * WORKER_WORDS;
-        let at = (id.0 < self.worker_capacity()).then(|| place(id))?;
+        let count = self.worker_capacity().saturating_add(self.late_capacity());
+        let at = (id.0 < count).then(|| place(id))?;
         self.words.get(at..at + WORKER_WORDS)
     }
 }

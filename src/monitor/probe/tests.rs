@@ -154,6 +154,7 @@ fn board() -> Board {
         targets: 1_100,
         workers: 4,
         children: 4,
+        late: 0,
     };
     let len = Board::words_needed(capacity);
     let words: Vec<AtomicU64> = (0..len).map(|_| AtomicU64::new(0)).collect();

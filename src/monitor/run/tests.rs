@@ -78,6 +78,7 @@ fn board(names: u32) -> Board {
         targets: 64,
         workers: 4,
         children: 4,
+        late: 0,
     };
     let len = Board::words_needed(capacity);
     let words: Vec<AtomicU64> = (0..len).map(|_| AtomicU64::new(0)).collect();
