@@ -3,6 +3,7 @@
 mod answer;
 mod death;
 mod line;
+mod say;
 mod serve;
 mod tls;
 
@@ -10,6 +11,7 @@ use crate::sockets::Acceptor;
 pub use death::{Death, checksum};
 use line::Line;
 use rustls::ServerConfig;
+pub use say::Say;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +33,9 @@ pub enum Mode {
     ResetRequest,
     /// Requests are read and never answered.
     Hang,
+    /// The process stands still: connections are taken by the kernel, and nothing is read or answered, neither on new
+    /// ones (TLS handshakes included) nor on those that exist. Afterwards it goes on where it stood.
+    Freeze,
     /// Each answer comes after this pause.
     Slow(Duration),
     /// Each connection is closed right after an answer that promised to keep it.
@@ -50,6 +55,12 @@ pub enum Mode {
     Leave,
     /// Each TLS handshake is answered with an alert; connections that exist go on.
     BadTls,
+    /// The same with silence.
+    SilentTls,
+    /// The same with the end (FIN) of the connection.
+    CloseTls,
+    /// The same with a page in clear text.
+    PlainTls,
 }
 
 /// A request as it arrived.
@@ -58,6 +69,12 @@ pub struct Seen {
     pub at: Instant,
     /// Address the connection was made to: tells apart what a backend on `0.0.0.0` was dialled by.
     pub local: IpAddr,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// The name that the client sent in its TLS handshake.
+    pub sni: Option<String>,
+    /// The field User-Agent.
+    pub agent: String,
     /// Number of the connection it came on, counted from 1.
     pub connection: usize,
     pub method: String,
@@ -78,12 +95,15 @@ struct Counters {
     probed: AtomicUsize,
     requests: AtomicUsize,
     died: AtomicUsize,
+    cut: AtomicUsize,
     recording: AtomicBool,
 }
 
 struct State {
     mode: Mode,
+    says: HashMap<String, Say>,
     seen: Vec<Seen>,
+    probes: Vec<Seen>,
     open: HashMap<usize, Arc<Line>>,
 }
 
@@ -135,6 +155,10 @@ impl Shared {
 /// (`close`, `reset`, `header`, `header-close`, `body`, `body-close`: see [`Death`]), `at=name` all this at the backend
 /// of that name only.
 /// `Upgrade: websocket` is answered with 101, then bytes are echoed.
+///
+/// Probes of the module under test are told from requests (a TLS handshake that the client ends; a User-Agent that
+/// names the module) and kept apart: [`Backend::probed`], [`Backend::probes`]. A [`Mode`] of deaths spares them, every
+/// other one and [`Backend::say`] hold for them as for requests.
 pub struct Backend {
     shared: Arc<Shared>,
 }
@@ -156,7 +180,9 @@ impl Backend {
             .unwrap_or_else(|_| panic!("not an address with port: {addr}"));
         let state = State {
             mode: Mode::Ok,
+            says: HashMap::new(),
             seen: Vec::new(),
+            probes: Vec::new(),
             open: HashMap::new(),
         };
         let counters = Counters {
@@ -220,6 +246,16 @@ impl Backend {
         self.mode(Mode::Ok);
     }
 
+    /// What is answered to requests for this path (without its query) from now on, whatever the mode.
+    pub fn say(&self, path: &str, say: Say) {
+        self.shared.lock().says.insert(path.to_owned(), say);
+    }
+
+    /// Requests for this path are answered like all others again.
+    pub fn say_usual(&self, path: &str) {
+        self.shared.lock().says.remove(path);
+    }
+
     /// Closes every open connection in an orderly way, also those with a request under way.
     pub fn close_all(&self) {
         let state = self.shared.lock();
@@ -232,17 +268,19 @@ impl Backend {
         state.open.values().for_each(|line| line.break_off());
     }
 
-    /// Connections since the start on which at least one byte arrived (or, with [`Mode::Reset`], could not).
+    /// Connections since the start on which a request arrived (or, with [`Mode::Reset`], could not), without those of
+    /// probes.
     pub fn accepted(&self) -> usize {
         self.shared.counters.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections since the start that ended without a byte: probes.
+    /// Connections of probes since the start: they ended without a byte, within the TLS handshake, or brought a request
+    /// of the module itself. TLS handshakes that this backend ended are not among them.
     pub fn probed(&self) -> usize {
         self.shared.counters.probed.load(Ordering::Relaxed)
     }
 
-    /// Connections open now on which at least one byte arrived.
+    /// Connections open now on which a request arrived, without those of probes.
     pub fn open(&self) -> usize {
         let state = self.shared.lock();
         let spoke = |line: &&Arc<Line>| line.spoke.load(Ordering::Relaxed);
@@ -262,9 +300,21 @@ impl Backend {
     }
 
     /// Requests since the start that ended badly, as a [`Death`], [`Mode::CloseReused`] or [`Mode::BadTls`] wanted it;
-    /// those beside a request that killed the process are not counted.
+    /// those beside a request that killed the process are not counted. Of [`Mode::BadTls`] each handshake is one, also
+    /// a probe's.
     pub fn died(&self) -> usize {
         self.shared.counters.died.load(Ordering::Relaxed)
+    }
+
+    /// Endless answers ([`Say::Endless`], [`Say::Large`]) whose connection the client ended.
+    pub fn cut(&self) -> usize {
+        self.shared.counters.cut.load(Ordering::Relaxed)
+    }
+
+    /// Every probe that said something since the start or the last [`Backend::forget`], oldest first: TLS handshakes
+    /// that were not finished, by whatever side (without method and path), and HTTP requests.
+    pub fn probes(&self) -> Vec<Seen> {
+        self.shared.lock().probes.clone()
     }
 
     /// Every request since the start or the last [`Backend::forget`], oldest first.
@@ -277,12 +327,14 @@ impl Backend {
         self.shared.lock().seen.last().map(|s| s.at)
     }
 
-    /// Empties the list of requests (the counters go on).
+    /// Empties the lists of requests and of probes (the counters go on).
     pub fn forget(&self) {
-        self.shared.lock().seen.clear();
+        let mut state = self.shared.lock();
+        state.seen.clear();
+        state.probes.clear();
     }
 
-    /// Whether requests are remembered (default: yes). Counting goes on without.
+    /// Whether requests and probes are remembered (default: yes). Counting goes on without.
     pub fn record(&self, on: bool) {
         self.shared.counters.recording.store(on, Ordering::Relaxed);
     }
@@ -291,6 +343,8 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.shared.acceptor().take();
+        // what stands still would not notice its end
+        self.shared.lock().mode = Mode::Refuse;
         self.close_all();
     }
 }

@@ -57,7 +57,7 @@ mod scenario;
 mod sockets;
 mod world;
 
-pub use backend::{Backend, Death, Mode, Seen, checksum};
+pub use backend::{Backend, Death, Mode, Say, Seen, checksum};
 pub use builder::{Builder, Mpm};
 pub use client::{Client, Failure, Reply};
 pub use dns::{Answers, Asked, Dns, Fault, Query, Type, answers, ask};

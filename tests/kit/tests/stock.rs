@@ -150,9 +150,10 @@ fn holds_many_connections() {
         let a = Backend::start("A", "127.0.0.2:9000");
         let connect = |_| std::net::TcpStream::connect(a.addr()).expect("a connection");
         let mut held: Vec<_> = (0..3000).map(connect).collect();
-        // One without a byte is no connection but a probe.
+        // One without a request is no connection but a probe.
+        a.mode(Mode::Hang);
         held.iter_mut()
-            .for_each(|s| std::io::Write::write_all(s, b"G").expect("sent"));
+            .for_each(|s| std::io::Write::write_all(s, b"GET / HTTP/1.1\r\n\r\n").expect("sent"));
         live_kit::eventually(Duration::from_secs(10), || a.open() == held.len());
         assert_eq!(a.accepted(), 3000);
     });

@@ -88,9 +88,13 @@ impl Answer {
             || head.has_token("connection", "close")
             || head.start.ends_with("HTTP/1.0");
         let last = if close { "Connection: close\r\n" } else { "" };
+        let moved = match status {
+            301..=303 | 307 | 308 => "Location: http://elsewhere.test/\r\n",
+            _ => "",
+        };
         let length = body.len();
         let head = format!(
-            "HTTP/1.1 {status} Status\r\nX-Backend: {name}\r\nX-Sum: {sum:016x}\r\nContent-Length: {length}\r\n{last}\r\n"
+            "HTTP/1.1 {status} Status\r\nX-Backend: {name}\r\nX-Sum: {sum:016x}\r\n{moved}Content-Length: {length}\r\n{last}\r\n"
         );
         let body = if *method == "HEAD" { Vec::new() } else { body };
         Answer {
@@ -98,6 +102,16 @@ impl Answer {
             body,
             drip: query.drip,
             close,
+        }
+    }
+
+    /// The same, one byte of it all per so long.
+    pub(super) fn dripping(self, pause: Duration) -> Answer {
+        Answer {
+            body: [self.head.into_bytes(), self.body].concat(),
+            head: String::new(),
+            drip: Some(pause),
+            close: self.close,
         }
     }
 

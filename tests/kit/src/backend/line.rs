@@ -1,6 +1,7 @@
 //! One connection of a backend: bytes in clear text or through TLS, and its end at any instant.
 
 use crate::sockets::reset;
+use rustls::server::{Accepted, Acceptor};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -18,7 +19,7 @@ pub(super) struct Line {
     stream: TcpStream,
     broken: Mutex<bool>,
     changed: Condvar,
-    /// At least one byte has arrived.
+    /// A request has arrived that is no probe.
     pub(super) spoke: AtomicBool,
     /// A request is under way.
     pub(super) busy: AtomicBool,
@@ -91,6 +92,20 @@ impl Line {
         self.pause(Duration::ZERO)
     }
 
+    /// Waits until the connection has ended; bytes that come are dropped.
+    pub(super) fn wait_end(&self) {
+        let mut rest = [0; 4096];
+        while matches!((&self.stream).read(&mut rest), Ok(n) if n > 0) {}
+    }
+
+    /// Whether the peer has ended the connection, and left nothing to read.
+    pub(super) fn is_over(&self) -> bool {
+        let _ = self.stream.set_nonblocking(true);
+        let got = self.stream.peek(&mut [0]);
+        let _ = self.stream.set_nonblocking(false);
+        matches!(got, Ok(0)) || matches!(got, Err(e) if e.kind() != ErrorKind::WouldBlock)
+    }
+
     /// Waits for a byte without taking it; `false` at the end of the stream.
     pub(super) fn wait_byte(&self) -> bool {
         matches!(self.stream.peek(&mut [0]), Ok(n) if n > 0) && self.check().is_ok()
@@ -136,10 +151,32 @@ impl Wire {
         Wire::Plain(Socket(Arc::clone(line)))
     }
 
-    /// Does the TLS handshake.
-    pub(super) fn tls(line: &Arc<Line>, config: &Arc<ServerConfig>) -> io::Result<Wire> {
-        let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    /// Reads the first message of a TLS handshake.
+    pub(super) fn hello(line: &Arc<Line>) -> io::Result<Accepted> {
+        let mut hello = Acceptor::default();
         let mut socket = Socket(Arc::clone(line));
+        loop {
+            if hello.read_tls(&mut socket)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(accepted) = hello.accept().map_err(|(e, _)| io::Error::other(e))? {
+                return Ok(accepted);
+            }
+        }
+    }
+
+    /// Does the rest of the TLS handshake.
+    pub(super) fn tls(
+        line: &Arc<Line>,
+        hello: Accepted,
+        config: &Arc<ServerConfig>,
+    ) -> io::Result<Wire> {
+        let mut socket = Socket(Arc::clone(line));
+        let started = hello.into_connection(Arc::clone(config));
+        let mut tls = started.map_err(|(e, mut alert)| {
+            let _ = alert.write_all(&mut socket);
+            io::Error::other(e)
+        })?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }

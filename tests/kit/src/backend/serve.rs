@@ -3,14 +3,23 @@
 use super::answer::{Answer, Asked, Query};
 use super::death::{Death, checksum};
 use super::line::{Line, Wire};
+use super::say::Say;
 use super::{Mode, Seen, Shared, tls};
 use crate::http::{Head, Inbox};
 use crate::sockets::{reset, small_thread};
+use rustls::ServerConfig;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How the User-Agent of the module's own requests begins.
+const PROBE: &str = "mod_proxy_live";
+/// A process that stands still looks so often whether it may go on.
+const GLANCE: Duration = Duration::from_millis(10);
+/// What a web server says in clear text to somebody who speaks TLS.
+const PAGE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 pub(super) fn accept(stream: TcpStream, shared: &Arc<Shared>) {
     let number = shared.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
@@ -25,49 +34,106 @@ pub(super) fn accept(stream: TcpStream, shared: &Arc<Shared>) {
     drop(state);
     let shared = Arc::clone(shared);
     small_thread(move || {
-        if speaks(&shared, &line) {
+        if line.wait_byte() {
             let _ = serve(&shared, number, &line);
+        } else {
+            shared.counters.probed.fetch_add(1, Ordering::Relaxed);
         }
         shared.lock().open.remove(&number);
     });
 }
 
-/// Waits for the first byte, and counts the connection by what came.
-fn speaks(shared: &Shared, line: &Line) -> bool {
-    let spoke = line.wait_byte();
-    let counters = &shared.counters;
-    let counter = match spoke {
-        true => &counters.accepted,
-        false => &counters.probed,
-    };
-    counter.fetch_add(1, Ordering::Relaxed);
-    line.spoke.store(spoke, Ordering::Relaxed);
-    spoke
-}
-
 fn serve(shared: &Arc<Shared>, number: usize, line: &Arc<Line>) -> io::Result<()> {
-    let wire = match &shared.tls {
-        None => Wire::plain(line),
-        Some(_) if shared.lock().mode == Mode::BadTls => {
-            // the hello is taken out first: bytes unread would make a reset of the end
-            let mut inbox = Inbox::new(line.stream());
-            inbox.exact(1)?;
-            shared.counters.died.fetch_add(1, Ordering::Relaxed);
-            return line.stream().write_all(tls::ALERT);
-        }
-        Some(config) => Wire::tls(line, config)?,
-    };
-    let mut talk = Talk {
-        shared,
-        line,
-        number,
-        inbox: Inbox::new(wire),
-        served: 0,
+    let mut talk = match &shared.tls {
+        None => Talk::new(shared, line, number, Wire::plain(line)),
+        Some(config) => match shake_hands(shared, number, line, config)? {
+            None => return Ok(()),
+            Some((wire, sni)) => Talk {
+                sni,
+                ..Talk::new(shared, line, number, wire)
+            },
+        },
     };
     let result = talk.run();
+    talk.count(false);
     // On a connection that was broken off this writes nothing.
     talk.inbox.source_mut().goodbye();
     result
+}
+
+/// The TLS handshake; with it the name that the client sent. `None`: it ended here, as the mode wanted it.
+fn shake_hands(
+    shared: &Arc<Shared>,
+    number: usize,
+    line: &Arc<Line>,
+    config: &Arc<ServerConfig>,
+) -> io::Result<Option<(Wire, Option<String>)>> {
+    shared.thaw(line)?;
+    let hello = Wire::hello(line)?;
+    let sni = hello.client_hello().server_name().map(str::to_owned);
+    let mode = shared.lock().mode;
+    match mode {
+        Mode::BadTls => {
+            shared.counters.died.fetch_add(1, Ordering::Relaxed);
+            line.stream().write_all(tls::ALERT)?;
+        }
+        Mode::SilentTls => line.wait_end(),
+        Mode::CloseTls => {}
+        Mode::PlainTls => line.stream().write_all(PAGE)?,
+        _ => {
+            let wire = Wire::tls(line, hello, config);
+            if wire.is_err() {
+                shared.counters.probed.fetch_add(1, Ordering::Relaxed);
+                shared.keep_probe(Seen {
+                    sni,
+                    ..Seen::on(line, number)?
+                });
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            return wire.map(|wire| Some((wire, sni)));
+        }
+    }
+    shared.keep_probe(Seen {
+        sni,
+        ..Seen::on(line, number)?
+    });
+    Ok(None)
+}
+
+impl Seen {
+    /// Of this connection, which has said nothing.
+    fn on(line: &Line, number: usize) -> io::Result<Seen> {
+        Ok(Seen {
+            at: Instant::now(),
+            local: line.stream().local_addr()?.ip(),
+            peer: line.stream().peer_addr()?,
+            sni: None,
+            agent: String::new(),
+            connection: number,
+            method: String::new(),
+            path: String::new(),
+            host: String::new(),
+            id: 0,
+            length: 0,
+            sum: 0,
+        })
+    }
+}
+
+impl Shared {
+    /// Waits while the process stands still.
+    fn thaw(&self, line: &Line) -> io::Result<()> {
+        while self.lock().mode == Mode::Freeze {
+            line.pause(GLANCE)?;
+        }
+        Ok(())
+    }
+
+    fn keep_probe(&self, probe: Seen) {
+        if self.counters.recording.load(Ordering::Relaxed) {
+            self.lock().probes.push(probe);
+        }
+    }
 }
 
 struct Talk<'a> {
@@ -75,29 +141,72 @@ struct Talk<'a> {
     line: &'a Line,
     number: usize,
     inbox: Inbox<Wire>,
+    sni: Option<String>,
+    /// Whether the connection is in the counters.
+    counted: bool,
     /// Requests answered.
     served: usize,
 }
 
-impl Talk<'_> {
+impl<'a> Talk<'a> {
+    fn new(shared: &'a Arc<Shared>, line: &'a Line, number: usize, wire: Wire) -> Talk<'a> {
+        Talk {
+            shared,
+            line,
+            number,
+            inbox: Inbox::new(wire),
+            sni: None,
+            counted: false,
+            served: 0,
+        }
+    }
+
     /// Serves the connection until its end.
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.wait_request()?;
+            self.shared.thaw(self.line)?;
             self.line.busy.store(true, Ordering::Relaxed);
-            let mode = self.shared.lock().mode;
-            match mode {
-                Mode::Die(Death::Arrival) => return self.die(Death::Arrival, false),
-                Mode::CloseReused if self.served > 0 => return self.die(Death::Arrival, false),
-                Mode::Kill(Death::Arrival) => return self.die(Death::Arrival, true),
-                _ => {}
+            let head = self.inbox.head()?;
+            let agent = head.get("user-agent").unwrap_or_default();
+            let probe = agent.starts_with(PROBE);
+            self.count(probe);
+            if probe {
+                self.line.busy.store(false, Ordering::Relaxed);
+            } else if let Some(end) = self.arrives() {
+                return end;
             }
-            if !self.request()? {
+            if !self.request(&head, probe)? {
                 return Ok(());
             }
             self.served += 1;
             self.line.busy.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// The end of a connection whose request is not even looked at.
+    fn arrives(&mut self) -> Option<io::Result<()>> {
+        let mode = self.shared.lock().mode;
+        match mode {
+            Mode::Die(Death::Arrival) => Some(self.die(Death::Arrival, false)),
+            Mode::CloseReused if self.served > 0 => Some(self.die(Death::Arrival, false)),
+            Mode::Kill(Death::Arrival) => Some(self.die(Death::Arrival, true)),
+            _ => None,
+        }
+    }
+
+    /// Counts the connection by what came, once.
+    fn count(&mut self, probe: bool) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let counters = &self.shared.counters;
+        let counter = match probe {
+            true => &counters.probed,
+            false => &counters.accepted,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.line.spoke.store(!probe, Ordering::Relaxed);
     }
 
     fn wait_request(&mut self) -> io::Result<()> {
@@ -123,21 +232,23 @@ impl Talk<'_> {
     }
 
     /// One request; whether the connection goes on.
-    fn request(&mut self) -> io::Result<bool> {
-        let head = self.inbox.head()?;
+    fn request(&mut self, head: &Head, probe: bool) -> io::Result<bool> {
         let mut words = head.start.split(' ');
         let method = words.next().unwrap_or_default();
         let target = words.next().unwrap_or_default();
         let query = Query::of(target, &self.shared.name);
-        let body = self.body(&head, &query)?;
+        let body = self.body(head, &query)?;
         let asked = Asked {
-            head: &head,
+            head,
             method,
             target,
             length: body.len(),
             sum: checksum(&body),
         };
-        let mode = self.note(&asked)?;
+        let (mode, say) = self.note(&asked, probe)?;
+        if let Some(say) = &say {
+            return self.says(say, &query, &asked);
+        }
         match mode {
             Mode::ResetRequest => {
                 self.line.break_off();
@@ -151,10 +262,33 @@ impl Talk<'_> {
         if let Some(delay) = query.delay {
             self.line.pause(delay)?;
         }
+        self.shared.thaw(self.line)?;
         if head.has_token("upgrade", "websocket") {
             return self.echo().map(|()| false);
         }
+        let mode = match mode {
+            Mode::Die(_) | Mode::Kill(_) if probe => Mode::Ok,
+            mode => mode,
+        };
         self.answer(mode, &query, &asked)
+    }
+
+    /// The answer to a path that has one of its own; whether the connection goes on.
+    fn says(&mut self, say: &Say, query: &Query, asked: &Asked<'_>) -> io::Result<bool> {
+        let answer = match say {
+            Say::Status(status) => {
+                Answer::new(&self.shared.name, Mode::Status(*status), query, asked)
+            }
+            Say::Drip(pause) => {
+                Answer::new(&self.shared.name, Mode::Ok, query, asked).dripping(*pause)
+            }
+            other => {
+                let wire = self.inbox.source_mut();
+                return other.send(wire, self.line, self.shared).map(|()| false);
+            }
+        };
+        answer.send(self.inbox.source_mut(), self.line)?;
+        Ok(!answer.close)
     }
 
     fn body(&mut self, head: &Head, query: &Query) -> io::Result<Vec<u8>> {
@@ -170,27 +304,33 @@ impl Talk<'_> {
         self.inbox.body(head, false)
     }
 
-    /// Records the request; the mode that holds for it.
-    fn note(&self, asked: &Asked<'_>) -> io::Result<Mode> {
-        let head = asked.head;
+    /// Records the request; the mode that holds for it, and the answer to its path.
+    fn note(&self, asked: &Asked<'_>, probe: bool) -> io::Result<(Mode, Option<Say>)> {
+        let field = |name| asked.head.get(name).unwrap_or_default().to_owned();
         let seen = Seen {
-            at: Instant::now(),
-            local: self.line.stream().local_addr()?.ip(),
-            connection: self.number,
+            sni: self.sni.clone(),
+            agent: field("user-agent"),
             method: asked.method.to_owned(),
             path: asked.target.to_owned(),
-            host: head.get("host").unwrap_or_default().to_owned(),
-            id: head.get("x-id").and_then(|id| id.parse().ok()).unwrap_or(0),
+            host: field("host"),
+            id: field("x-id").parse().unwrap_or(0),
             length: asked.length,
             sum: asked.sum,
+            ..Seen::on(self.line, self.number)?
         };
+        let path = asked.target.split('?').next().unwrap_or_default();
         let counters = &self.shared.counters;
+        if probe {
+            self.shared.keep_probe(seen);
+            let state = self.shared.lock();
+            return Ok((state.mode, state.says.get(path).cloned()));
+        }
         counters.requests.fetch_add(1, Ordering::Relaxed);
         let mut state = self.shared.lock();
         if counters.recording.load(Ordering::Relaxed) {
             state.seen.push(seen);
         }
-        Ok(state.mode)
+        Ok((state.mode, state.says.get(path).cloned()))
     }
 
     fn answer(&mut self, mode: Mode, query: &Query, asked: &Asked<'_>) -> io::Result<bool> {
