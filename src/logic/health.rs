@@ -114,13 +114,30 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Names of the alerts (RFC 8446, 6) that an administrator can do something about, and what.
+const fn alert(number: u8) -> Option<(&'static str, &'static str)> {
+    const TLS: &str = "use liveprobe=tls";
+    Some(match number {
+        40 => ("handshake failure", TLS),
+        42 => ("bad certificate", TLS),
+        70 => ("protocol version", TLS),
+        71 => ("insufficient security", TLS),
+        112 => ("unrecognized name", "set livehost"),
+        116 => ("certificate required", TLS),
+        _ => return None,
+    })
+}
+
 impl fmt::Display for TlsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Closed => f.write_str("closed without an answer"),
             Self::Reset => f.write_str("reset without an answer"),
             Self::NotTls => f.write_str("the answer is not TLS"),
-            Self::Alert(number) => write!(f, "alert {number}"),
+            Self::Alert(number) => match alert(number) {
+                Some((name, advice)) => write!(f, "alert {number} ({name}); {advice}"),
+                None => write!(f, "alert {number}"),
+            },
             Self::Unsupported => {
                 f.write_str("a TLS that HTTP probes do not speak; use liveprobe=tls")
             }
