@@ -19,5 +19,6 @@ pub mod search;
 pub mod spread;
 pub mod statuses;
 pub mod storm;
+pub mod tls_answer;
 pub mod usable;
 pub mod verdict;
