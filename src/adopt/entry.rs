@@ -12,7 +12,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, State as Health, TargetRecord};
+use crate::logic::health::{self, AddrHealth, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
 use crate::logic::verdict::{self, WorkerHealth};
@@ -312,8 +312,9 @@ impl Entry {
         self.publish(&mut state, set, spread)
     }
 
-    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not down
+    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not gone
     /// while there is something better. The last resort keeps its connections: they may be all that works.
+    /// An address whose answers are bad is not gone.
     pub fn wants(&self, addr: &Addr) -> bool {
         let state = self.state.lock();
         if !state.set.is_empty() && !state.set.contains(addr) {
@@ -324,11 +325,11 @@ impl Entry {
         let Some(target) = state.health.as_ref().filter(|_| judged) else {
             return true;
         };
-        let is_down = |addr: &Addr| {
+        let is_gone = |addr: &Addr| {
             let known = target.addrs.iter().find(|h| h.addr == *addr);
-            known.is_some_and(|h| h.state == Health::Down)
+            known.is_some_and(AddrHealth::is_gone)
         };
-        !is_down(addr) || (state.set.iter().all(is_down) && !self.planned.worker.is_failed())
+        !is_gone(addr) || (state.set.iter().all(is_gone) && !self.planned.worker.is_failed())
     }
 
     /// Calls `look` with the addresses in force and their health.

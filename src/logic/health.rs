@@ -275,6 +275,11 @@ impl AddrHealth {
         }
     }
 
+    /// Down because it cannot be reached, and not answering yet.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.state, State::Down) && self.reason.is_some_and(Reason::is_transport)
+    }
+
     /// Down, and confirmed so by `fall` refused connections (or the like) in a row.
     pub const fn is_hard_down(&self, fall: u32) -> bool {
         matches!(self.state, State::Down) && self.hard_fails >= fall
