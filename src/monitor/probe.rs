@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use self::book::{Book, Job};
-use self::tcp::Connector;
+use self::connector::Connector;
 use super::names::Names;
 use super::run::{Plan, Surroundings};
 use crate::board::Board;
@@ -16,11 +16,16 @@ use crate::logic::addr::Addr;
 use crate::logic::health::{Probe, Reason};
 
 mod book;
+pub mod connector;
+mod http;
 pub mod kicks;
 mod report;
 mod setup;
 mod target;
 pub mod tcp;
+#[cfg(test)]
+mod test_server;
+mod tls;
 
 pub use target::{HttpCheck, Kind, Source, TargetTask, TlsCheck};
 

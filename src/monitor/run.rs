@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::names::Names;
+use super::probe::connector::{self, Connector};
 use super::probe::kicks::Kicks;
-use super::probe::tcp::{self, Connector};
 use super::probe::{Prober, TargetTask};
 use super::resolver::Resolver;
 use crate::board::{Board, NameId, Tag};
@@ -59,7 +59,7 @@ pub trait Surroundings {
 pub async fn run(plan: &Plan, board: Board, env: &impl Surroundings, stop: oneshot::Receiver<()>) {
     let with = With {
         resolver: Resolver::new(&plan.resolver),
-        connector: tcp::connector(),
+        connector: connector::connector(),
     };
     run_with(plan, with, board, env, stop).await;
 }

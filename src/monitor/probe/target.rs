@@ -20,6 +20,18 @@ pub enum Kind {
     Http(Arc<HttpCheck>),
 }
 
+impl Kind {
+    /// The first word of a target's key.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Http(check) if check.tls.is_some() => "https",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
 /// What a TLS probe says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsCheck {

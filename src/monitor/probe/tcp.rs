@@ -1,15 +1,15 @@
-//! One probe: does the address accept TCP connections?
+//! Connections of probes, and the time they have.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout_at};
 
-use super::target::Kind;
 use crate::logic::health::Reason;
 
 /// How late the timer of a probe may fire; when it is later, this process was not run for a while and its
@@ -25,23 +25,59 @@ pub enum When {
     Later,
 }
 
-/// A probe under way.
-pub type Connecting = Pin<Box<dyn Future<Output = Result<(), Reason>> + Send>>;
-/// What begins a probe of an address, with the time it may take; tests have their own.
-pub type Connector = Box<dyn Fn(&Kind, SocketAddr, Duration) -> Connecting>;
-
-/// The real thing.
-pub fn connector() -> Connector {
-    Box::new(|kind, addr, timeout| match kind {
-        Kind::Tcp | Kind::Tls(_) | Kind::Http(_) => Box::pin(connect(addr, timeout)),
-    })
+/// The time of one probe, connect to verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    until: Instant,
 }
 
-/// Connects to `addr` and closes the connection with a reset: a probe leaves nothing behind, on neither side.
+impl Limit {
+    /// `timeout` from now.
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            until: Instant::now() + timeout,
+        }
+    }
+
+    /// Does one step of the probe in the time that is left.
+    ///
+    /// # Errors
+    /// Those of the step; `silence` when it did not end in time. A time-out that fires [`LATE`] or more after its time
+    /// is trouble of this machine.
+    pub async fn hold<T>(
+        &self,
+        step: impl Future<Output = Result<T, Reason>>,
+        silence: Reason,
+    ) -> Result<T, Reason> {
+        let mut step = pin!(step);
+        if let Ok(result) = timeout_at(self.until, step.as_mut()).await {
+            return result;
+        }
+        let late = self.until.elapsed();
+        // What the kernel had for us while we did not run: the runtime looks before it comes back here.
+        tokio::task::yield_now().await;
+        match poll_once(step).await {
+            Some(result) => result,
+            None if late >= LATE => Err(Reason::Local(number(libc::ETIME))),
+            None => Err(silence),
+        }
+    }
+}
+
+/// Connects to `addr` and closes the connection.
 ///
 /// # Errors
-/// Why there was no connection within `timeout`. A time-out that fired [`LATE`] or more after its time is trouble of this machine.
+/// Those of [`open`].
 pub async fn connect(addr: SocketAddr, timeout: Duration) -> Result<(), Reason> {
+    open(addr, &Limit::new(timeout)).await.map(drop)
+}
+
+/// Connects to `addr`. However the connection ends, it ends with a reset: a probe leaves nothing behind, on neither
+/// side.
+///
+/// # Errors
+/// Why there was no connection in time.
+pub async fn open(addr: SocketAddr, limit: &Limit) -> Result<TcpStream, Reason> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -50,22 +86,16 @@ pub async fn connect(addr: SocketAddr, timeout: Duration) -> Result<(), Reason> 
     // Without time to linger: closing it resets the connection, there is no TIME_WAIT.
     let lingers = socket.set_zero_linger();
     lingers.map_err(|error| reason(&error, When::AtOnce))?;
-    let started = Instant::now();
     let mut connecting = pin!(socket.connect(addr));
     if let Some(result) = poll_once(connecting.as_mut()).await {
-        return judge(&result, When::AtOnce);
+        return result.map_err(|error| reason(&error, When::AtOnce));
     }
-    if let Ok(result) = tokio::time::timeout(timeout, connecting.as_mut()).await {
-        return judge(&result, When::Later);
-    }
-    let late = started.elapsed().saturating_sub(timeout);
-    // What the kernel had for us while we did not run: the runtime looks before it comes back here.
-    tokio::task::yield_now().await;
-    match poll_once(connecting).await {
-        Some(result) => judge(&result, When::Later),
-        None if late >= LATE => Err(Reason::Local(number(libc::ETIME))),
-        None => Err(Reason::Timeout),
-    }
+    let later = async {
+        connecting
+            .await
+            .map_err(|error| reason(&error, When::Later))
+    };
+    limit.hold(later, Reason::Timeout).await
 }
 
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
@@ -78,18 +108,25 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     .await
 }
 
-fn judge(result: &io::Result<TcpStream>, when: When) -> Result<(), Reason> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(error) => Err(reason(error, when)),
-    }
-}
-
 fn reason(error: &io::Error, when: When) -> Reason {
     match error.raw_os_error() {
         Some(errno) => classify(errno, when),
         // The runtime's own trouble; EIO stands for it.
         None => Reason::Local(number(libc::EIO)),
+    }
+}
+
+/// What an error of a connection that was there says: `reset` when the peer ended it so, `silence` when nothing came
+/// from it any more.
+pub fn broken(error: &io::Error, reset: Reason, silence: Reason) -> Reason {
+    match error.kind() {
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::WriteZero => reset,
+        ErrorKind::TimedOut => silence,
+        _ => reason(error, When::Later),
     }
 }
 
