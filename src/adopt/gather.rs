@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::board::{NameId, Tag, TargetId, WorkerId};
-use crate::config::params::{Probe, Settings};
+use crate::config::params::{Probe, Settings, speaks_tls};
 use crate::config::{Config, Subject};
 use crate::ffi::log::Level;
 use crate::ffi::proxy::{BalancerHandle, Server, Worker};
@@ -63,6 +63,11 @@ impl Planned {
     pub fn identity(&self) -> String {
         let (balancer, route) = (&self.balancer, self.worker.route());
         format!("{} {balancer} {} {route}", self.server.name(), self.label)
+    }
+
+    /// Whether its requests go over TLS.
+    pub fn over_tls(&self) -> bool {
+        speaks_tls(&self.worker.scheme())
     }
 
     /// The port that is probed.
