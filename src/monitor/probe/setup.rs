@@ -5,10 +5,10 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::book::{Book, Trouble};
-use super::target::{Source, Target, TargetTask};
+use super::target::{Kind, Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, Rules, State, TargetRecord};
+use crate::logic::health::{self, AddrHealth, State, TargetRecord};
 use crate::logic::storm::{Census, Storm};
 use crate::monitor::random::Random;
 use crate::monitor::run::{Plan, Surroundings};
@@ -52,10 +52,12 @@ impl<'a, E: Surroundings> Book<'a, E> {
             trouble: Trouble::default(),
         };
         let known = OnceCell::new();
-        let inherited = |port, rules: &Rules, addr: &Addr| {
+        let inherited = |task: &TargetTask, addr: &Addr| {
             let known = known.get_or_init(|| known_on(board));
-            let found = known.get(&(port, *addr)).cloned();
-            found.filter(|health| !health::is_stale(health, rules, now))
+            let all = known.get(&(task.port, *addr)).into_iter().flatten();
+            let fit = all.filter(|(word, health)| concerns(&task.kind, word, health));
+            let (_, latest) = fit.max_by_key(|(_, health)| health.last_ms)?;
+            (!health::is_stale(latest, &task.rules, now)).then(|| latest.clone())
         };
         for (index, task) in plan.targets.iter().enumerate() {
             let addrs = match task.source {
@@ -64,12 +66,7 @@ impl<'a, E: Surroundings> Book<'a, E> {
             };
             // Of a name that DNS has not answered for nothing is probed, and nothing forgotten.
             if !addrs.is_empty() {
-                book.set_addrs(
-                    index,
-                    &addrs,
-                    |addr| inherited(task.port, &task.rules, addr),
-                    now,
-                );
+                book.set_addrs(index, &addrs, |addr| inherited(task, addr), now);
             }
         }
         book
@@ -84,18 +81,19 @@ impl<'a, E: Surroundings> Book<'a, E> {
             }
             let mut found = HashMap::new();
             for addr in addrs.iter().filter(|addr| target.health(addr).is_none()) {
-                let of_others = self.known_elsewhere(target.task.port, addr);
+                let of_others = self.known_elsewhere(target.task, addr);
                 found.extend(of_others.map(|health| (*addr, health.clone())));
             }
             self.set_addrs(index, addrs, |addr| found.get(addr).cloned(), now);
         }
     }
 
-    /// What another target knows of an address.
-    fn known_elsewhere(&self, port: u16, addr: &Addr) -> Option<&AddrHealth> {
-        let others = self.targets.iter().filter(|t| t.task.port == port);
-        let known = others.filter_map(|target| target.health(addr));
-        known.filter(|h| h.last_ms != 0).max_by_key(|h| h.last_ms)
+    /// What another target knows of an address, as far as it concerns this one.
+    fn known_elsewhere(&self, task: &TargetTask, addr: &Addr) -> Option<&AddrHealth> {
+        let others = self.targets.iter().filter(|t| t.task.port == task.port);
+        let known = others.filter_map(|t| Some((t.task.kind.word(), t.health(addr)?)));
+        let fit = known.filter(|(word, h)| h.last_ms != 0 && concerns(&task.kind, word, h));
+        fit.map(|(_, health)| health).max_by_key(|h| h.last_ms)
     }
 
     fn set_addrs(
@@ -181,17 +179,25 @@ fn resumed(board: Board, task: &TargetTask, now: u64, random: &mut Random) -> Ve
     addrs
 }
 
-/// What the board knows of all ports and addresses; the latest word on each.
-fn known_on(board: Board) -> HashMap<(u16, Addr), AddrHealth> {
-    let mut known: HashMap<(u16, Addr), AddrHealth> = HashMap::new();
-    for (_, _, TargetRecord { port, addrs }) in board.targets() {
+/// Whether a new target of this kind may take over what another knows, whose key begins with `word`. That an address
+/// cannot be reached concerns everybody; that its answers are bad, those only who ask in the same way.
+fn concerns(kind: &Kind, word: &str, health: &AddrHealth) -> bool {
+    let good = health.state != State::Down;
+    good || word == kind.word() || word == Kind::Tcp.word() || health.is_gone()
+}
+
+/// What the board knows of all ports and addresses, with the first word of the target's key.
+fn known_on(board: Board) -> HashMap<(u16, Addr), Vec<(String, AddrHealth)>> {
+    let mut known: HashMap<(u16, Addr), Vec<_>> = HashMap::new();
+    for (id, tag, TargetRecord { port, addrs }) in board.targets() {
+        let owner = board.target_owner(id).filter(|(owner, _)| *owner == tag);
+        let Some((_, key)) = owner else {
+            continue;
+        };
+        let word = key.split(' ').next().unwrap_or_default();
         for health in addrs.into_iter().filter(|health| health.last_ms != 0) {
-            let place = known
-                .entry((port, health.addr))
-                .or_insert_with(|| health.clone());
-            if place.last_ms < health.last_ms {
-                *place = health;
-            }
+            let place = known.entry((port, health.addr)).or_default();
+            place.push((word.to_owned(), health));
         }
     }
     known

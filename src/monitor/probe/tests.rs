@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::book::{Book, Job};
 use super::*;
 use crate::board::{Capacity, Counter, Kick, Tag, TargetId};
-use crate::logic::health::{AddrHealth, Rules, State, TargetRecord};
+use crate::logic::health::{AddrHealth, Layer, Rules, State, TargetRecord};
+use crate::logic::statuses::Statuses;
 use crate::monitor::run::{Level, Surroundings};
 
 mod health;
@@ -29,6 +31,8 @@ type Outcome = Result<(), Reason>;
 const OK: Outcome = Ok(());
 const REFUSED: Outcome = Err(Reason::Refused);
 const SILENT: Outcome = Err(Reason::Timeout);
+const BUSY: Outcome = Err(Reason::Status(503));
+const HANGING: Outcome = Err(Reason::Silent(Layer::Http));
 
 /// What a process is to its prober, and what addresses answer.
 struct World {
@@ -102,7 +106,7 @@ impl World {
         let answers = self.answers.borrow();
         let outcome = *answers.get(&job.to).unwrap_or(&self.rest.get());
         let took = match outcome {
-            SILENT => u64::try_from(job.timeout.as_millis()).unwrap(),
+            Err(reason) if reason.is_time_out() => u64::try_from(job.timeout.as_millis()).unwrap(),
             _ => 0,
         };
         self.probes.borrow_mut().push((now, job.to));
@@ -185,6 +189,27 @@ fn target(board: Board, id: u32, label: &str, source: Source) -> TargetTask {
         kind: Kind::Tcp,
         rules: RULES,
     }
+}
+
+/// One with an HTTP probe, of `path`.
+fn http_target(board: Board, id: u32, label: &str, path: &str, source: Source) -> TargetTask {
+    let key = format!("http {label} {path}");
+    let tag = Tag::new(&key, 1);
+    let check = HttpCheck {
+        tls: None,
+        host: label.to_owned(),
+        uri: path.to_owned(),
+        expect: Statuses::default(),
+    };
+    let task = TargetTask {
+        tag,
+        key: key.clone(),
+        label: key.clone(),
+        kind: Kind::Http(Arc::new(check)),
+        ..target(board, id, label, source)
+    };
+    board.assign_target(task.id, tag, &key);
+    task
 }
 
 /// A plan with the target app.test:80, which follows the first name.

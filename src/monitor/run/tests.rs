@@ -122,7 +122,7 @@ async fn run_for(plan: &Plan, board: Board, env: &Fake, ms: u64) {
 async fn run_resolver_for(plan: &Plan, resolver: Resolver, board: Board, env: &Fake, ms: u64) {
     let with = With {
         resolver,
-        connector: tcp::connector(),
+        connector: connector::connector(),
     };
     let (stop, stopped) = oneshot::channel();
     let stopper = tokio::spawn(async move {

@@ -101,6 +101,44 @@ fn health_is_inherited_from_the_same_address_and_port() {
     assert_eq!(book.next_due(), world.now.get());
 }
 
+/// What is wrong with the answers to one question says nothing about another; that nobody is there does.
+#[test]
+fn bad_answers_are_inherited_by_those_who_ask_alike() {
+    let (board, world) = (board(), World::new());
+    let plan = Plan {
+        targets: vec![http_target(board, 0, "app.test:80", "/a", Source::Name(0))],
+        ..Plan::default()
+    };
+    let list = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"];
+    let found = [BUSY, HANGING, REFUSED, OK];
+    for (ip, outcome) in list.iter().zip(found) {
+        world.set(&format!("{ip}:80"), outcome);
+    }
+    let mut first = book(&plan, &list, board, &world);
+    world.pass(&mut first, 5_000);
+    drop(first);
+    let second = Plan {
+        targets: vec![
+            http_target(board, 5, "new.test:80", "/b", Source::Name(0)),
+            target(board, 6, "new.test:80", Source::Name(0)),
+            http_target(board, 7, "late.test:80", "/c", Source::Name(1)),
+            target(board, 8, "late.test:80", Source::Name(1)),
+        ],
+        ..Plan::default()
+    };
+    let of = |name| if name == 0 { addrs(&list) } else { Vec::new() };
+    let mut book = Book::new(&second, of, board, &world);
+    book.moved(1, &addrs(&list), world.now.get());
+    use State::{Down, Unknown, Up};
+    let alike = [Down, Down, Down, Up];
+    let other = [Unknown, Unknown, Down, Up];
+    for (task, wanted) in second.targets.iter().zip([alike, other, alike, other]) {
+        let all = record(board, task).addrs;
+        let states: Vec<State> = all.iter().map(|h| h.state).collect();
+        assert_eq!(states, wanted, "{}", task.key);
+    }
+}
+
 #[test]
 fn a_kick_is_a_probe_at_once() {
     let (board, world) = (board(), World::new());
