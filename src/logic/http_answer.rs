@@ -265,4 +265,5 @@ const fn is_control(byte: u8) -> bool {
 }
 
 #[cfg(test)]
+#[path = "http_answer/tests.rs"] // said, for those who include this file from elsewhere
 mod tests;

@@ -1,4 +1,11 @@
+use std::fs;
+use std::path::Path;
+
 use super::*;
+use crate::logic::{flaw, http_answer};
+
+#[path = "../../../fuzz/properties/http_answer.rs"]
+mod property;
 
 /// The outcome of an answer that comes whole, the connection closed behind it.
 fn read(bytes: &[u8]) -> Result<u16, Flaw> {
@@ -298,6 +305,23 @@ fn endless_headers() {
         b"\r\n\r\n".to_vec(),
     ];
     assert_eq!(read(&repeat(&hint.concat(), 8)), Err(Flaw::TooLong));
+}
+
+/// What the fuzz target has found worth keeping, and what was written for it.
+#[test]
+fn corpus_of_the_fuzz_target() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/http_answer");
+    let mut files = 0;
+    for entry in fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display()); // shown when it fails
+        property::check(&fs::read(path).unwrap());
+        files += 1;
+    }
+    assert!(files >= 30, "{files} files");
+    for (bytes, _) in samples() {
+        property::check(&bytes);
+    }
 }
 
 #[test]
