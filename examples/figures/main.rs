@@ -1,22 +1,24 @@
 //! Figures that ./apxs/bench prints besides throughput. Everything runs in namespaces of its own.
 //!
-//! `figures [names] [members] [many] [failover] [busy] [--busy MINUTES] [--mpm MPM]`: these parts; when none is named
-//! the first four, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
+//! `figures [names] [members] [many] [checks] [failover] [busy] [--busy MINUTES] [--mpm MPM]`: these parts; when none is named
+//! the first five, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
 //! unless it is given.
 
 mod arrivals;
 mod busy;
+mod checks;
 mod failover;
 mod many;
 mod members;
 mod names;
 mod processes;
+mod times;
 
 use live_kit::{Mpm, World};
 
 /// Of the busy run when nothing else is said.
 const BUSY_MINUTES: u64 = 10;
-const USAGE: &str = "usage: figures [names] [members] [many] [failover] [busy] [--busy MINUTES] [--mpm event|prefork]";
+const USAGE: &str = "usage: figures [names] [members] [many] [checks] [failover] [busy] [--busy MINUTES] [--mpm event|prefork]";
 
 fn main() {
     let wanted = Wanted::read(std::env::args().skip(1)).unwrap_or_else(|message| {
@@ -57,7 +59,9 @@ impl Wanted {
                         }
                     };
                 }
-                "names" | "members" | "many" | "failover" | "busy" => wanted.parts.push(arg),
+                "names" | "members" | "many" | "checks" | "failover" | "busy" => {
+                    wanted.parts.push(arg)
+                }
                 _ => return Err(format!("unknown: {arg}")),
             }
         }
@@ -82,6 +86,9 @@ fn figures(world: &mut World, wanted: &Wanted) {
     }
     if wanted.has("many") {
         many::run(world);
+    }
+    if wanted.has("checks") {
+        checks::run(world);
     }
     if wanted.has("failover") {
         let both = [Mpm::Event, Mpm::Prefork];

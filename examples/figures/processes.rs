@@ -26,13 +26,21 @@ impl Monitor {
 
     /// CPU time used so far, in seconds; 0 when the thread is gone.
     pub fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/task/{}/stat", self.pid, self.tid));
-        let stat = stat.unwrap_or_default();
-        // proc(5): behind the name in brackets comes field 3; user and system time are 14 and 15.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks = fields.split(' ').skip(11).take(2);
-        ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / TICKS
+        cpu(&format!("/proc/{}/task/{}/stat", self.pid, self.tid))
     }
+}
+
+/// CPU time of all threads of a process so far, in seconds; 0 when it is gone.
+pub fn cpu_of(pid: u32) -> f64 {
+    cpu(&format!("/proc/{pid}/stat"))
+}
+
+fn cpu(stat: &str) -> f64 {
+    let stat = fs::read_to_string(stat).unwrap_or_default();
+    // proc(5): behind the name in brackets comes field 3; user and system time are 14 and 15.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = fields.split(' ').skip(11).take(2);
+    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
 fn of(pid: u32) -> Option<Monitor> {
