@@ -68,7 +68,9 @@ fn introduce() {
     println!("\n\nPART 4: A HEALTH PAGE, AND A HTTPD THAT ONLY OBSERVES\n");
     println!("A balancer again:");
     CONFIG.lines().for_each(|line| println!("    {line}"));
-    println!("The second httpd has `ProxyLive on health-page` in the <Proxy> section, and above it");
+    println!(
+        "The second httpd has `ProxyLive on health-page` in the <Proxy> section, and above it"
+    );
     println!("    {TEMPLATE}");
     println!("A third one, without users, has `ProxyLive observe health-page`.\n");
 }
@@ -90,7 +92,10 @@ fn tell(observing: &Httpd) -> bool {
     }
     println!("\nerror log of the third httpd, which has touched nothing:");
     let lines = observing.live_lines();
-    for line in lines.iter().filter(|l| l.text.contains("observe: would mark")) {
+    for line in lines
+        .iter()
+        .filter(|l| l.text.contains("observe: would mark"))
+    {
         println!(
             "    {}",
             line.text.splitn(4, "] ").last().unwrap_or_default()
