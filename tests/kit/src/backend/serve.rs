@@ -71,6 +71,11 @@ fn shake_hands(
     shared.thaw(line)?;
     let hello = Wire::hello(line)?;
     let sni = hello.client_hello().server_name().map(str::to_owned);
+    // Asked for now: a connection that was reset has no peer any more.
+    let seen = Seen {
+        sni: sni.clone(),
+        ..Seen::on(line, number)?
+    };
     let mode = shared.lock().mode;
     match mode {
         Mode::BadTls => {
@@ -84,19 +89,13 @@ fn shake_hands(
             let wire = Wire::tls(line, hello, config);
             if wire.is_err() {
                 shared.counters.probed.fetch_add(1, Ordering::Relaxed);
-                shared.keep_probe(Seen {
-                    sni,
-                    ..Seen::on(line, number)?
-                });
+                shared.keep_probe(seen);
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             return wire.map(|wire| Some((wire, sni)));
         }
     }
-    shared.keep_probe(Seen {
-        sni,
-        ..Seen::on(line, number)?
-    });
+    shared.keep_probe(seen);
     Ok(None)
 }
 
