@@ -36,7 +36,7 @@ pub fn run(world: &mut World) -> bool {
     show.run(4, &live);
 
     show.phase(
-        "app5 says it leaves",
+        "503 on the page",
         "app5's health page answers 503; everything else on app5 still works",
     );
     app5.say(PAGE, Say::Status(503));

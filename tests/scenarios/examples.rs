@@ -5,7 +5,7 @@ mod checks;
 
 use crate::common::*;
 use live_kit::{
-    Backend, Httpd, Mode, Reply, Request, World, all_at_once, eventually, pause, scenario,
+    Backend, Httpd, MANAGER, Mode, Reply, Request, World, all_at_once, eventually, pause, scenario,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -244,7 +244,7 @@ fn the_knobs_of_pair() {
     });
 }
 
-/// The server whose process is killed is told of, and stays what it is for mod_proxy.
+/// A server whose process is killed is told of, and stays what it is for mod_proxy.
 #[test]
 fn observe() {
     scenario(|w: &mut World| {
@@ -252,18 +252,20 @@ fn observe() {
         let _app2 = Backend::start("app2", "127.0.0.3:8080");
         w.dns.set("app1.example.com", short(&[IP_A]));
         w.dns.set("app2.example.com", short(&[IP_B]));
-        let httpd = w
-            .httpd()
-            .listen("127.0.0.1:80")
-            .live(&text("observe.conf"))
-            .start();
+        let name = "ServerName www.example.com";
+        let managed = text("observe.conf").replacen(name, &format!("{name}\n{MANAGER}"), 1);
+        let httpd = w.httpd().listen("127.0.0.1:80").live(&managed).start();
         wait_known(&httpd, "app2.example.com");
         eventually(Duration::from_secs(10), || app1.probed() > 1);
+        let url = "http://app1.example.com:8080";
+        let told =
+            |what: &str| httpd.logged(&format!("worker {url}: observe: would {what} (127.0.0.2"));
         app1.kill();
-        let told = "worker http://app1.example.com:8080: observe: would ";
-        eventually(Duration::from_secs(15), || httpd.logged(told) > 0);
-        let app1 = "http://app1.example.com:8080";
-        assert!(!httpd.manager("mycluster").has(app1, "HcFl"));
+        eventually(Duration::from_secs(15), || told("mark down") == 1);
+        assert!(!httpd.manager("mycluster").has(url, "HcFl"));
+        app1.revive();
+        eventually(Duration::from_secs(15), || told("mark up") == 1);
+        assert_eq!(httpd.logged("8080: up -> down"), 0, "{}", httpd.error_log());
     });
 }
 
