@@ -125,11 +125,13 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
     let mut at: HashMap<usize, Seen> = HashMap::new();
     // Copies of a worker in virtual hosts have a line together.
     let mut said = HashSet::new();
+    let mut first = HashMap::new();
     for server in main.chain() {
         let remotes = server.remotes();
         server.workers(|worker, balancer| {
             let seen = at.entry(worker.key()).or_default();
-            let settings = settings_of(config, worker, server, main, balancer);
+            let settings = settings_of(config, worker, server, main, balancer)
+                .map(|own| alike(&mut first, worker, own));
             seen.wanted |= settings.is_some();
             let given = settings.as_ref();
             seen.left = seen.left.or_else(|| hands_off(worker, &remotes, given));
@@ -148,6 +150,14 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
         });
     }
     found.into_iter().flatten().collect()
+}
+
+/// Copies of a plain worker in virtual hosts have one status, and must not be judged by different probes: what
+/// holds for the first live one holds for all of them, whatever templates cover the others.
+fn alike(first: &mut HashMap<usize, Settings>, worker: Worker, own: Settings) -> Settings {
+    let observe = own.observe;
+    let first = first.entry(worker.shared_key()).or_insert(own).clone();
+    Settings { observe, ..first }
 }
 
 fn settings_of(
@@ -206,10 +216,14 @@ pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
 pub fn check(config: &Config, main: Server) -> Result<(), String> {
     config.check_names()?;
     let mut outcome = Ok(());
+    // The settings of the first live copy are in force for the others too.
+    let mut first = HashSet::new();
     for server in main.chain() {
         let remotes = server.remotes();
         server.workers(|worker, balancer| {
-            if outcome.is_ok() {
+            let live = settings_of(config, worker, server, main, balancer).is_some();
+            let again = live && !first.insert(worker.shared_key());
+            if outcome.is_ok() && !again {
                 let left = hands_off(worker, &remotes, None).is_some();
                 outcome = check_worker(config, worker, server, main, balancer, left);
             }

@@ -16,6 +16,56 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
         &["ProxyLive", "must be on, off or observe", "read 'web'"],
     ),
     (
+        "ProxyLiveTemplate",
+        &["ProxyLiveTemplate needs a name and at least one key=value"],
+    ),
+    (
+        "ProxyLiveTemplate liveprobe=http",
+        &["needs a name before the first key=value"],
+    ),
+    (
+        "ProxyLiveTemplate x",
+        &["ProxyLiveTemplate x: has no values"],
+    ),
+    (
+        "ProxyLiveTemplate x liveprobe",
+        &["x: takes key=value such as liveprobe=http; read 'liveprobe'"],
+    ),
+    (
+        "ProxyLiveTemplate x livefall=2 liveport=0",
+        &["x: liveport must be a port from 1 to 65535; read '0'"],
+    ),
+    (
+        "ProxyLiveTemplate x hcmethod=GET",
+        &[
+            "x: takes the parameters of this module (live, livettl,",
+            "read 'hcmethod=GET'",
+        ],
+    ),
+    (
+        "ProxyLiveTemplate x livetemplate=y",
+        &["x: livetemplate is not allowed in a template"],
+    ),
+    (
+        "ProxyLiveTemplate x livefall=2 LIVEFALL=2",
+        &["x: livefall is given twice; read 'LIVEFALL=2'"],
+    ),
+    (
+        "ProxyLiveTemplate x liveprobe=tcp liveuri=/healthz",
+        &["x: liveuri needs liveprobe=http, but liveprobe is tcp"],
+    ),
+    (
+        "<VirtualHost *:81>\nProxyLiveTemplate web livefall=2\n</VirtualHost>\nProxyLiveTemplate WEB livefall=2",
+        &[
+            "ProxyLiveTemplate WEB: a template of this name is already defined at ",
+            "httpd.conf:",
+        ],
+    ),
+    (
+        "<Proxy balancer://b>\nProxyLiveTemplate x livefall=2\n</Proxy>",
+        &["ProxyLiveTemplate not allowed"],
+    ),
+    (
         "ProxyLiveDrainFile /x",
         &["ProxyLiveDrainFile is not supported yet"],
     ),
@@ -108,6 +158,135 @@ fn accepted(w: &mut World, text: &str) {
     assert!(ok, "{text}: {said}");
 }
 
+/// Found when everything was read: no line of the file can be named by httpd.
+#[track_caller]
+fn refused_as_a_whole(w: &mut World, text: &str, parts: &[&str]) {
+    let (ok, said) = w.httpd().module("proxy_hcheck").live(text).check();
+    assert!(!ok, "accepted: {text}");
+    for part in parts {
+        assert!(said.contains(part), "{text}: no '{part}' in: {said}");
+    }
+    assert!(said.contains("proxy_live:crit"), "{text}: {said}");
+}
+
+/// Templates that are missing, and values that do not fit together.
+const WRONG_AS_A_WHOLE: &[(&str, &[&str])] = &[
+    (
+        "ProxyLiveTemplate web livefall=2\nProxyLive on wep",
+        &[
+            "ProxyLive at ",
+            "httpd.conf:",
+            "no ProxyLiveTemplate is called 'wep' (known: web)",
+        ],
+    ),
+    (
+        "ProxyLive on wep\nProxyLive on",
+        &["no ProxyLiveTemplate is called 'wep' (there are no templates)"],
+    ),
+    (
+        "<Proxy balancer://b>\nProxyLive off wep\nBalancerMember http://app.test\n</Proxy>",
+        &["no ProxyLiveTemplate is called 'wep'"],
+    ),
+    (
+        "<VirtualHost *:81>\nProxyLive observe wep\n</VirtualHost>",
+        &["no ProxyLiveTemplate is called 'wep'"],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=off livetemplate=wep",
+        &["worker http://app.test/: livetemplate: no ProxyLiveTemplate is called 'wep'"],
+    ),
+    (
+        "<Proxy balancer://b>\nBalancerMember http://app.test live=on livetemplate=wep\n</Proxy>",
+        &["worker http://app.test: livetemplate: no ProxyLiveTemplate is called 'wep'"],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on liveprobe=tcp liveuri=/healthz",
+        &[
+            "worker http://app.test/: liveuri needs liveprobe=http, but liveprobe is tcp: write liveprobe=http, or remove liveuri",
+        ],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=observe liveuri=/healthz",
+        &["liveuri needs liveprobe=http, but liveprobe is tcp (the default)"],
+    ),
+    (
+        "ProxyPass / https://app.test/ live=on liveexpect=200",
+        &["liveexpect needs liveprobe=http, but liveprobe is tls (the default)"],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on livehost=a.test",
+        &["livehost needs liveprobe=tls or liveprobe=http, but liveprobe is tcp (the default)"],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on liveprobe=off liveport=81",
+        &["liveport needs probes, but liveprobe is off"],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on liverescue=eager",
+        &[
+            "liverescue=eager needs liveprobe=tls or liveprobe=http, but liveprobe is tcp (the default)",
+        ],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on liverescue=eager liveprobe=http liveport=81",
+        &["liverescue=eager needs probes of the worker's own port 80, but liveport is 81"],
+    ),
+    (
+        "ProxyPass / h2c://app.test/ live=on liverescue=eager liveprobe=http",
+        &[
+            "liverescue=eager needs an http, https, ws or wss worker, but the worker's scheme is h2c",
+        ],
+    ),
+    (
+        "ProxyPass / fcgi://app.test:9000/ live=on liveprobe=http",
+        &[
+            "liveprobe=http needs an http, https, ws, wss, h2 or h2c worker, or liveport, but the worker's scheme is fcgi",
+        ],
+    ),
+    (
+        "ProxyPass / http://app.test/ live=on liveprobe=tls",
+        &[
+            "liveprobe=tls needs an https, wss or h2 worker, or liveport, but the worker's scheme is http",
+        ],
+    ),
+    (
+        "ProxyLiveTemplate web liveprobe=http\n<Proxy balancer://b>\nProxyLive on web\nBalancerMember ajp://app.test\n</Proxy>",
+        &[
+            "worker ajp://app.test: liveprobe=http (ProxyLiveTemplate web at ",
+            "httpd.conf:",
+            "but the worker's scheme is ajp",
+        ],
+    ),
+    (
+        "ProxyLive on web\nProxyPass / https://app.test/ liveuri=/x\nProxyLiveTemplate web liveprobe=tls",
+        &["liveuri needs liveprobe=http, but liveprobe is tls (ProxyLiveTemplate web at "],
+    ),
+    (
+        "ProxyLiveTemplate web liverise=3\n<Proxy balancer://b>\nBalancerMember http://app.test live=on hcmethod=TCP livetemplate=web\n</Proxy>",
+        &["worker http://app.test: liverise and hcmethod contradict each other"],
+    ),
+];
+
+#[test]
+fn wrong_as_a_whole() {
+    scenario(|w: &mut World| {
+        for (text, parts) in WRONG_AS_A_WHOLE {
+            refused_as_a_whole(w, text, parts);
+        }
+        // not only by -t
+        let builder = w.httpd().live(WRONG_AS_A_WHOLE[3].0);
+        let panic = std::panic::catch_unwind(|| builder.start())
+            .err()
+            .expect("httpd must not start");
+        let said = panic.downcast_ref::<String>().expect("a message");
+        assert!(said.contains("is called 'wep'"), "{said}");
+        assert!(
+            said.contains("ended at its start (exit status: 1)"),
+            "{said}"
+        );
+    });
+}
+
 #[test]
 fn wrong_values_on_proxypass() {
     scenario(|w: &mut World| {
@@ -194,6 +373,14 @@ fn every_form_is_accepted() {
             "ProxyPass / h2c://app.test/ live=on liveprobe=http liveuri=/",
             "ProxyPass / fcgi://app.test:9000/ live=on liveprobe=http liveport=8080 liveuri=/ping",
             "ProxyPass / http://app.test/ live=on liveprobe=http liverescue=eager liveport=80",
+            "ProxyLive on WEB\n<VirtualHost *:81>\nProxyLiveTemplate Web liveprobe=http 'liveuri=/healthz?a=b' \"livefall=3\"\n</VirtualHost>\nProxyPass / http://app.test/ livetemplate=weB",
+            "ProxyLiveTemplate web live=off livettl=1s-5s livefamily=ipv4 livestale=1h liveprobe=http liveuri=/ liveexpect=200 livehost=a liveport=80 liveinterval=1s livetimeout=1s livefall=1 liverise=1 liverescue=eager livespread=on livelastresort=off\nProxyPass / http://app.test/ live=on livetemplate=web",
+            // overruled by what stands nearer to the worker
+            "ProxyLiveTemplate web liveprobe=http liveuri=/x livehost=a liveport=81\nProxyLive on web\nProxyPass / http://app.test/ liveprobe=off",
+            // left to httpd in any case, or to mod_proxy_hcheck
+            "ProxyLiveTemplate web liveprobe=http\nProxyLive on web\nProxyPassMatch ^/(.*)$ fcgi://app.test:9000/$1\nProxyPass /u unix:/run/x.sock|fcgi://localhost/",
+            "ProxyLiveTemplate web liveprobe=http\nProxyLive on web\n<Proxy balancer://b>\nBalancerMember ajp://app.test hcmethod=TCP\n</Proxy>",
+            "ProxyPass / http://app.test/ live=off liveprobe=tcp liveuri=/x",
             "ProxyLive observe\n<Proxy balancer://b>\nProxyLive observe\nBalancerMember http://app.test\n</Proxy>",
         ] {
             accepted(w, text);

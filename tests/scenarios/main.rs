@@ -52,6 +52,7 @@ mod spread;
 mod stale;
 mod sticky;
 mod storm;
+mod templates;
 mod transparent;
 mod tunnels;
 mod uploads;
