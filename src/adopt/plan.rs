@@ -16,6 +16,7 @@ use crate::ffi::futex;
 use crate::ffi::lock::LockFile;
 use crate::ffi::proxy::Server;
 use crate::ffi::shm;
+use crate::monitor::probe;
 use crate::monitor::run::Plan as MonitorPlan;
 
 /// So many members can be added at run time, in one configuration.
@@ -148,6 +149,7 @@ impl Life {
         for (task, slot) in tasks.targets.iter_mut().zip(&targets.slots) {
             (task.id, task.tag) = *slot;
         }
+        probe::seed(self.board, &tasks.names, &tasks.targets, clock::now_ms());
         for (at, worker) in workers.iter_mut().enumerate() {
             if let Some(name) = tasks.name_of[at] {
                 let (id, tag) = names.slots[name];

@@ -18,6 +18,7 @@ use crate::logic::health::{Probe, Reason};
 mod book;
 pub mod connector;
 mod http;
+mod inherit;
 pub mod kicks;
 mod report;
 mod setup;
@@ -27,6 +28,7 @@ pub mod tcp;
 mod test_server;
 mod tls;
 
+pub use inherit::seed;
 pub use target::{HttpCheck, Kind, Source, TargetTask, TlsCheck};
 
 /// Ended probes that are worked in before the children are woken.

@@ -5,10 +5,11 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::book::{Book, Trouble};
-use super::target::{Kind, Source, Target, TargetTask};
+use super::inherit::{Known, concerns};
+use super::target::{Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, State, TargetRecord};
+use crate::logic::health::{self, AddrHealth, State};
 use crate::logic::storm::{Census, Storm};
 use crate::monitor::random::Random;
 use crate::monitor::run::{Plan, Surroundings};
@@ -53,11 +54,8 @@ impl<'a, E: Surroundings> Book<'a, E> {
         };
         let known = OnceCell::new();
         let inherited = |task: &TargetTask, addr: &Addr| {
-            let known = known.get_or_init(|| known_on(board));
-            let all = known.get(&(task.port, *addr)).into_iter().flatten();
-            let fit = all.filter(|(word, health)| concerns(&task.kind, word, health));
-            let (_, latest) = fit.max_by_key(|(_, health)| health.last_ms)?;
-            (!health::is_stale(latest, &task.rules, now)).then(|| latest.clone())
+            let known = known.get_or_init(|| Known::on(board));
+            known.inherited(task, addr, now)
         };
         for (index, task) in plan.targets.iter().enumerate() {
             let addrs = match task.source {
@@ -177,28 +175,4 @@ fn resumed(board: Board, task: &TargetTask, now: u64, random: &mut Random) -> Ve
         health::resume(health, &task.rules, now, random.draw());
     }
     addrs
-}
-
-/// Whether a new target of this kind may take over what another knows, whose key begins with `word`. That an address
-/// cannot be reached concerns everybody; that its answers are bad, those only who ask in the same way.
-fn concerns(kind: &Kind, word: &str, health: &AddrHealth) -> bool {
-    let good = health.state != State::Down;
-    good || word == kind.word() || word == Kind::Tcp.word() || health.is_gone()
-}
-
-/// What the board knows of all ports and addresses, with the first word of the target's key.
-fn known_on(board: Board) -> HashMap<(u16, Addr), Vec<(String, AddrHealth)>> {
-    let mut known: HashMap<(u16, Addr), Vec<_>> = HashMap::new();
-    for (id, tag, TargetRecord { port, addrs }) in board.targets() {
-        let owner = board.target_owner(id).filter(|(owner, _)| *owner == tag);
-        let Some((_, key)) = owner else {
-            continue;
-        };
-        let word = key.split(' ').next().unwrap_or_default();
-        for health in addrs.into_iter().filter(|health| health.last_ms != 0) {
-            let place = known.entry((port, health.addr)).or_default();
-            place.push((word.to_owned(), health));
-        }
-    }
-    known
 }
