@@ -4,7 +4,7 @@ use crate::sockets::reset;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection as others than its own thread see it.
 pub(super) struct Line {
     stream: TcpStream,
+    /// Asked at the begin: a reset takes it away. Without port when it came before.
+    peer: SocketAddr,
     broken: Mutex<bool>,
     changed: Condvar,
     /// A request has arrived that is no probe.
@@ -29,7 +31,9 @@ impl Line {
     pub(super) fn new(stream: TcpStream) -> Line {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(LOOK));
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         Line {
+            peer: stream.peer_addr().unwrap_or(nobody),
             stream,
             broken: Mutex::new(false),
             changed: Condvar::new(),
@@ -40,6 +44,10 @@ impl Line {
 
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     fn broken(&self) -> MutexGuard<'_, bool> {

@@ -71,7 +71,6 @@ fn shake_hands(
     shared.thaw(line)?;
     let hello = Wire::hello(line)?;
     let sni = hello.client_hello().server_name().map(str::to_owned);
-    // Asked for now: a connection that was reset has no peer any more.
     let seen = Seen {
         sni: sni.clone(),
         ..Seen::on(line, number)?
@@ -105,7 +104,7 @@ impl Seen {
         Ok(Seen {
             at: Instant::now(),
             local: line.stream().local_addr()?.ip(),
-            peer: line.stream().peer_addr()?,
+            peer: line.peer(),
             sni: None,
             agent: String::new(),
             connection: number,
