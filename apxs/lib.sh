@@ -83,6 +83,7 @@ not_at_boot() {
         case $package in
         apache2) unit=apache2 ;;
         bind9) unit=named ;;
+        nginx) unit=nginx ;;
         *) continue ;;
         esac
         as_root systemctl --quiet disable "$unit" || true

@@ -11,6 +11,7 @@ pub mod pool;
 pub mod processes;
 pub mod quick_moves;
 pub mod rescue;
+pub mod servers;
 pub mod uploads;
 pub mod wrong;
 
