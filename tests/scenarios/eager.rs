@@ -5,7 +5,7 @@ use crate::common::pool::*;
 use crate::common::rescue::*;
 use crate::common::*;
 use live_kit::{
-    Backend, Httpd, Mode, Mpm, Pending, Request, Say, World, eventually, pause, scenario,
+    Backend, Httpd, Mode, Mpm, Pending, Request, Say, World, answers, eventually, pause, scenario,
 };
 use std::time::Duration;
 
@@ -97,6 +97,15 @@ impl Pair {
         )
     }
 
+    /// A worker whose name has both addresses.
+    fn config_of_one(&self, parameters: &str) -> String {
+        let n = self.n;
+        format!(
+            "ProxyPass /{n}/ http://app.test:{}/ live=on {parameters}\n",
+            9000 + n
+        )
+    }
+
     /// `one.test` or `two.test` as a worker's name.
     fn worker(&self, name: &str) -> String {
         format!("http://{name}.test:{}", 9000 + self.n)
@@ -122,6 +131,26 @@ impl Pair {
     }
 }
 
+/// The address that new connections go to first hangs: its requests go to the other.
+#[track_caller]
+fn other_address(httpd: &Httpd, pair: &Pair) {
+    let first = httpd.get(&format!("/{}/?first", pair.n)).backend;
+    let (hangs, other) = match first == pair.a.name() {
+        true => (&pair.a, &pair.b),
+        false => (&pair.b, &pair.a),
+    };
+    hangs.mode(Mode::Freeze);
+    let paths: Vec<_> = (0..6).map(|i| format!("/{}/?i={i}", pair.n)).collect();
+    let send = |path: &String| in_background(httpd, &Request::get(path));
+    let pending: Vec<_> = paths.iter().map(send).collect();
+    for one in pending {
+        assert_eq!(outcome(one), (200, other.name().to_owned()));
+    }
+    let hung = |path: &&String| noted(httpd, path).rescue == "hung";
+    assert!(paths.iter().any(|path| hung(&path)), "nobody met it");
+    hangs.revive();
+}
+
 /// Slow URLs of a member whose check answers; members that hang without `eager`; answers that have begun; members
 /// that hang all.
 #[test]
@@ -144,6 +173,9 @@ fn who_stays() {
         text += &plain.config("liveprobe=http liveuri=/healthz");
         text += &begun.config(HTTP);
         text += &all.config(HTTP);
+        let addresses = Pair::start(5);
+        text += &addresses.config_of_one(HTTP);
+        w.dns.set("app.test", answers(&[IP_A, IP_B], 600));
         let builder = server(w, Mpm::Event, Scheme::Http).children(1).live(&text);
         let pairs = [&slow, &plain, &begun, &all];
         let probed: Vec<_> = pairs.iter().flat_map(|p| [&p.a, &p.b]).collect();
@@ -173,8 +205,9 @@ fn who_stays() {
         plain.is_from(&httpd, stays, "stays", "A2", "");
         begun.is_from(&httpd, drips, "drip=50&bytes=140", "A3", "");
         slow.is_from(&httpd, long, "delay=7000", "A1", "");
+        assert_eq!(downs(&httpd, &slow.worker("one")), 0);
+        other_address(&httpd, &addresses);
         all.is_from(&httpd, at_a, "at_a", "A4", "");
         all.is_from(&httpd, at_b, "at_b", "B4", "");
-        assert_eq!(downs(&httpd, &slow.worker("one")), 0);
     });
 }

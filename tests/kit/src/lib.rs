@@ -25,7 +25,7 @@
 //! - [`Dns`]: a DNS server that can misbehave in every way, and counts its queries
 //! - [`RawBackend`], [`RawClient`]: what is sent and got byte by byte
 //! - [`Backend`], [`FcgiBackend`], [`AjpBackend`], [`H2Backend`]: settable servers; the first one also through TLS, and it dies in
-//!   every way ([`Death`])
+//!   every way ([`Death`]), tells probes from requests, and answers single paths wrongly ([`Say`])
 //! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
 //! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind
