@@ -8,12 +8,12 @@ use super::slot::COPY_HEAD;
 use super::tests::{SMALL, board, make};
 use super::*;
 use crate::logic::addr::Addr;
-use crate::logic::health::{AddrHealth, Reason, State};
+use crate::logic::health::{AddrHealth, Flaw, Layer, Reason, State, TlsFault};
 
 const ID: TargetId = TargetId(1);
 pub const KEY: &str = "tcp app.test:8080";
 
-const REASONS: [Option<Reason>; 9] = [
+const REASONS: [Option<Reason>; 13] = [
     None,
     Some(Reason::Refused),
     Some(Reason::Reset),
@@ -23,6 +23,10 @@ const REASONS: [Option<Reason>; 9] = [
     Some(Reason::Unreachable(u16::MAX)),
     Some(Reason::Local(24)),
     Some(Reason::Local(u16::MAX)),
+    Some(Reason::Silent(Layer::Tls)),
+    Some(Reason::Tls(TlsFault::Closed)),
+    Some(Reason::Status(503)),
+    Some(Reason::Malformed(Flaw::NotHttp)),
 ];
 
 /// A record in which no two numbers of an address are the same.
@@ -74,6 +78,46 @@ fn a_record_comes_back_as_it_was_written() {
         .unwrap();
     let read = board.read_target(ID, tag).unwrap();
     assert_eq!(read.record, record(1, MAX_ADDRS), "what is too much is cut");
+}
+
+#[test]
+fn every_reason_comes_back() {
+    let mut reasons = REASONS.to_vec();
+    reasons.extend([Layer::Tls, Layer::Http].map(|layer| Some(Reason::Silent(layer))));
+    let faults = [
+        TlsFault::Closed,
+        TlsFault::Reset,
+        TlsFault::NotTls,
+        TlsFault::Unsupported,
+    ];
+    let alerts = (0..=u8::MAX).map(TlsFault::Alert);
+    let faults = faults.into_iter().chain(alerts);
+    reasons.extend(faults.map(|fault| Some(Reason::Tls(fault))));
+    reasons.extend((100..=599).map(|status| Some(Reason::Status(status))));
+    let flaws = [
+        Flaw::Closed,
+        Flaw::Reset,
+        Flaw::NotHttp,
+        Flaw::Version,
+        Flaw::Http2,
+        Flaw::IsTls,
+        Flaw::StatusLine,
+        Flaw::HeaderLine,
+        Flaw::TooLong,
+        Flaw::Interim,
+    ];
+    reasons.extend(flaws.map(|flaw| Some(Reason::Malformed(flaw))));
+    let board = board();
+    let tag = Tag::new(KEY, 1);
+    board.assign_target(ID, tag, KEY);
+    for some in reasons.chunks(MAX_ADDRS) {
+        let mut wanted = record(1, some.len());
+        for (health, reason) in wanted.addrs.iter_mut().zip(some) {
+            health.reason = *reason;
+        }
+        board.write_target(ID, tag, &wanted).unwrap();
+        assert_eq!(board.read_target(ID, tag).unwrap().record, wanted);
+    }
 }
 
 #[test]
@@ -168,8 +212,14 @@ fn words_that_are_no_record_of_a_target() {
         (0, 0),
         (3, 5 << 32),
         (4, 3 << 32),
-        (4, 6 << 16),
         (4, 1 << 16 | 111),
+        (4, 6 << 16 | 2),
+        (4, 7 << 16 | 4),
+        (4, 7 << 16 | 255),
+        (4, 7 << 16 | 512),
+        (4, 9 << 16 | 10),
+        (4, 9 << 16 | 0xffff),
+        (4, 10 << 16),
         (4, 111),
     ] {
         let mut words = good;

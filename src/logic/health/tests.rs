@@ -46,7 +46,7 @@ impl Run {
         let begun_ms = self.health.due_ms;
         let took = match result {
             Ok(()) => 1,
-            Err(Reason::Timeout) => self.rules.timeout_ms,
+            Err(reason) if reason.is_time_out() => self.rules.timeout_ms,
             Err(_) => 0,
         };
         let probe = Probe {
@@ -355,6 +355,7 @@ fn reasons_read_as_an_administrator_says_them() {
     assert_eq!(State::Unknown.to_string(), "unknown");
 }
 
+mod answers;
 mod carried;
 mod held;
 mod random;

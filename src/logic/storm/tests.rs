@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::logic::health::{step, verdict_due};
+use crate::logic::health::{Layer, TlsFault, step, verdict_due};
 
 const RULES: Rules = Rules {
     interval_ms: 2_000,
@@ -71,11 +71,20 @@ fn only_results_since_the_series_began_count() {
         (health(2, timeout, 9_999), (1, 1)),
         (health(2, unreachable, 11_000), (2, 2)),
         (health(2, Some(Reason::Refused), 11_000), (1, 2)),
+        (health(2, Some(Reason::Silent(Layer::Tls)), 11_000), (2, 2)),
+        (health(2, Some(Reason::Silent(Layer::Http)), 11_000), (2, 2)),
+        (health(2, Some(Reason::Status(503)), 11_000), (1, 2)),
+        (
+            health(2, Some(Reason::Tls(TlsFault::Closed)), 11_000),
+            (1, 2),
+        ),
         (health(2, Some(Reason::Local(24)), 11_000), (1, 1)),
         (AddrHealth::new(health(2, None, 0).addr), (1, 1)),
         (down(2, Reason::Timeout, 10_900), (2, 2)),
         (down(2, Reason::Timeout, 5_000), (1, 1)),
         (down(2, Reason::Refused, 10_900), (1, 1)),
+        (down(2, Reason::Silent(Layer::Http), 10_900), (2, 2)),
+        (down(2, Reason::Status(503), 10_900), (1, 1)),
     ];
     for (other, wanted) in cases {
         assert_eq!(counted(std::slice::from_ref(&other)), wanted, "{other:?}");

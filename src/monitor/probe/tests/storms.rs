@@ -54,6 +54,23 @@ fn when_all_are_silent_nobody_goes_down_at_first() {
     assert_eq!(board.get(Counter::HealthChanges), 0);
 }
 
+/// All applications hang at once: it may be this machine. That all answer 503 is no such sign.
+#[test]
+fn answers_that_do_not_come_are_a_storm_and_bad_ones_are_none() {
+    for (outcome, storms, downs) in [(HANGING, 1, 0), (BUSY, 0, 7)] {
+        let (board, world) = (board(), World::new());
+        let plan = seven(board);
+        let mut book = book(&plan, &[], board, &world);
+        world.pass(&mut book, 5_000);
+        world.rest.set(outcome);
+        world.pass(&mut book, 3_000);
+        assert_eq!(board.get(Counter::Storms), storms, "{outcome:?}");
+        assert_eq!(down(board, &plan), downs, "{outcome:?}");
+        world.pass(&mut book, 10_000);
+        assert_eq!(down(board, &plan), 7, "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_second_round_confirms() {
     let (board, world) = (board(), World::new());
