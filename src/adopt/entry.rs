@@ -12,7 +12,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, TargetRecord};
+use crate::logic::health::{self, AddrHealth, State as Health, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
 use crate::logic::verdict::{self, WorkerHealth};
@@ -353,6 +353,8 @@ impl Entry {
                     reason: Some(reason),
                     ..
                 }) => format!("{addr} {reason}"),
+                // Too few successes as yet.
+                Some(h) if h.state == Health::Down => format!("{addr} answers again"),
                 Some(h) if h.last_ms != 0 => format!("{addr} answers"),
                 _ => format!("{addr} not probed yet"),
             };
