@@ -32,9 +32,15 @@ impl Known {
     pub fn inherited(&self, task: &TargetTask, addr: &Addr, now_ms: u64) -> Option<AddrHealth> {
         let all = self.0.get(&(task.port, *addr)).into_iter().flatten();
         let fit = all.filter(|(word, health)| concerns(&task.kind, word, health));
-        let (_, latest) = fit.max_by_key(|(_, health)| health.last_ms)?;
-        (!health::is_stale(latest, &task.rules, now_ms)).then(|| latest.clone())
+        let (_, best) = fit.max_by_key(|(_, health)| weight(health))?;
+        (!health::is_stale(best, &task.rules, now_ms)).then(|| best.clone())
     }
+}
+
+/// Whose word counts more: the latest, but bad answers to one question not before good ones to another.
+pub fn weight(health: &AddrHealth) -> (bool, u64) {
+    let sound = health.state != State::Down || health.is_gone();
+    (sound, health.last_ms)
 }
 
 /// Whether a new target of this kind may take over what another knows, whose key begins with `word`. That an address

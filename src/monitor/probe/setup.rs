@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::book::{Book, Trouble};
-use super::inherit::{Known, concerns};
+use super::inherit::{Known, concerns, weight};
 use super::target::{Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
@@ -91,7 +91,7 @@ impl<'a, E: Surroundings> Book<'a, E> {
         let others = self.targets.iter().filter(|t| t.task.port == task.port);
         let known = others.filter_map(|t| Some((t.task.kind.word(), t.health(addr)?)));
         let fit = known.filter(|(word, h)| h.last_ms != 0 && concerns(&task.kind, word, h));
-        fit.map(|(_, health)| health).max_by_key(|h| h.last_ms)
+        fit.map(|(_, health)| health).max_by_key(|h| weight(h))
     }
 
     fn set_addrs(

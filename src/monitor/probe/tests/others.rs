@@ -139,6 +139,45 @@ fn bad_answers_are_inherited_by_those_who_ask_alike() {
     }
 }
 
+/// One page of an application is broken, another is fine: a third is not known.
+#[test]
+fn good_answers_are_inherited_before_bad_ones() {
+    for broken_is_last in [false, true] {
+        let (board, world) = (board(), World::new());
+        let targets = [
+            http_target(board, 0, "app.test:80", "/fine", Source::Name(0)),
+            http_target(board, 1, "app.test:80", "/broken", Source::Name(0)),
+        ];
+        for (task, good) in targets.iter().zip([true, false]) {
+            let health = AddrHealth {
+                state: if good { State::Up } else { State::Down },
+                reason: (!good).then_some(Reason::Status(500)),
+                fails: u32::from(!good),
+                last_ms: START - if good == broken_is_last { 100 } else { 50 },
+                ..AddrHealth::new(addr("192.0.2.1"))
+            };
+            let (port, addrs) = (80, vec![health]);
+            let written = board.write_target(task.id, task.tag, &TargetRecord { port, addrs });
+            written.unwrap();
+        }
+        let first = Plan {
+            targets: vec![
+                http_target(board, 5, "new.test:80", "/new", Source::Name(0)),
+                http_target(board, 6, "late.test:80", "/late", Source::Name(1)),
+            ],
+            ..Plan::default()
+        };
+        let list = addrs(&["192.0.2.1"]);
+        let of = |name| if name == 0 { list.clone() } else { Vec::new() };
+        let mut book = Book::new(&first, of, board, &world);
+        book.moved(1, &list, world.now.get());
+        for task in &first.targets {
+            let state = record(board, task).addrs[0].state;
+            assert_eq!(state, State::Up, "{}", task.key);
+        }
+    }
+}
+
 #[test]
 fn a_kick_is_a_probe_at_once() {
     let (board, world) = (board(), World::new());
