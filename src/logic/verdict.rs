@@ -117,6 +117,28 @@ pub fn balancer(members: &[Member]) -> Vec<Verdict> {
         .collect()
 }
 
+/// The verdicts in a balancer of which some members are only observed: `observed` holds, for these, what httpd sees
+/// of them.
+///
+/// A verdict on a member that is live reckons with what httpd will really do with the observed ones; on an observed
+/// one it says what would be, if all of them were live.
+pub fn mixed(members: &[Member], observed: &[Option<Member>]) -> Vec<Verdict> {
+    let imagined = balancer(members);
+    if observed.iter().all(Option::is_none) {
+        return imagined;
+    }
+    let seen: Vec<Member> = members
+        .iter()
+        .zip(observed)
+        .map(|(member, seen)| seen.unwrap_or(*member))
+        .collect();
+    let real = balancer(&seen);
+    let verdicts = imagined.into_iter().zip(real).zip(observed);
+    verdicts
+        .map(|((imagined, real), observed)| if observed.is_some() { imagined } else { real })
+        .collect()
+}
+
 /// The first of those that went down last and may be the last resort.
 fn latest(members: &[Member]) -> Option<usize> {
     let mut best: Option<(u64, usize)> = None;

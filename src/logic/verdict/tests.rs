@@ -151,6 +151,85 @@ fn a_balancer_keeps_its_last_usable_member() {
     }
 }
 
+/// As httpd sees a member that is not marked.
+const fn stranger(usable: bool) -> Member {
+    Member {
+        health: None,
+        usable,
+        last_resort: false,
+        expired: false,
+    }
+}
+
+#[test]
+fn observed_members_are_strangers_to_live_ones() {
+    use Verdict::{In, LastResort, Out};
+    let observed = |usable| Some(stranger(usable));
+    type Case<'a> = (&'a [Member], &'a [Option<Member>], &'a [Verdict]);
+    // Members as if all were live, what httpd sees of the observed ones, verdicts.
+    let cases: &[Case] = &[
+        (&[soft(1), UP], &[None, None], &[Out, In]),
+        // httpd still uses the observed one, although it is down: the live one may go.
+        (
+            &[soft(1), soft(2)],
+            &[None, observed(true)],
+            &[Out, LastResort],
+        ),
+        // httpd has it in error: the live one is the last.
+        (
+            &[soft(1), soft(2)],
+            &[None, observed(false)],
+            &[LastResort, LastResort],
+        ),
+        (&[soft(1), UP], &[None, observed(false)], &[LastResort, In]),
+        (&[UP, soft(2)], &[None, observed(true)], &[In, Out]),
+        (&[HARD, HARD], &[None, observed(true)], &[Out, Out]),
+        // All are observed: what would be, as if all were live.
+        (
+            &[soft(1), soft(2)],
+            &[observed(true), observed(true)],
+            &[Out, LastResort],
+        ),
+        (
+            &[soft(1), HARD, UP],
+            &[observed(true), None, observed(false)],
+            &[Out, Out, In],
+        ),
+    ];
+    for (members, observed, wanted) in cases {
+        assert_eq!(
+            mixed(members, observed),
+            *wanted,
+            "{members:?} {observed:?}"
+        );
+    }
+}
+
+/// Whatever is observed, each verdict is that of one of the two views, and without observed members both are one.
+#[test]
+fn a_mixed_balancer_is_judged_in_two_views() {
+    let kinds = [
+        UP,
+        soft(1),
+        soft(2),
+        HARD,
+        unusable(soft(3)),
+        stranger(true),
+    ];
+    for a in kinds {
+        for b in kinds {
+            let members = [a, b];
+            assert_eq!(mixed(&members, &[None, None]), balancer(&members));
+            for usable in [true, false] {
+                let seen = stranger(usable);
+                let verdicts = mixed(&members, &[None, Some(seen)]);
+                assert_eq!(verdicts[0], balancer(&[a, seen])[0]);
+                assert_eq!(verdicts[1], balancer(&members)[1]);
+            }
+        }
+    }
+}
+
 fn check(members: &[Member], verdicts: &[Verdict]) {
     assert_eq!(verdicts.len(), members.len());
     let resorts = verdicts.iter().filter(|v| **v == Verdict::LastResort);
