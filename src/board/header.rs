@@ -53,11 +53,13 @@ pub enum Counter {
     Storms,
     /// Workers in error by mod_proxy's own doing that were put back.
     Releases,
+    /// Things that would have been done, had workers not been observed only.
+    Observed,
 }
 
 impl Counter {
     /// All counters, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Queries,
         Self::LookupFailures,
         Self::AddressChanges,
@@ -71,6 +73,7 @@ impl Counter {
         Self::Kicks,
         Self::Storms,
         Self::Releases,
+        Self::Observed,
     ];
 }
 

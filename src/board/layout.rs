@@ -73,6 +73,12 @@ pub const RESCUE_COUNTS: usize = 3;
 pub const WORKER_PROVOKED: usize = WORKER_TOLD + RESCUE_COUNTS;
 /// Attempts that failed since one succeeded.
 pub const WORKER_FAILS: usize = WORKER_PROVOKED + 1;
+/// Of a worker that is only observed: requests that would have been ended and retried, how much of each was told, why
+/// those were retried, and what was told of its state.
+pub const WORKER_WOULD: usize = WORKER_FAILS + 1;
+pub const WORKER_WOULD_TOLD: usize = WORKER_WOULD + 2;
+pub const WORKER_WOULD_CAUSES: usize = WORKER_WOULD_TOLD + 2;
+pub const WORKER_IMAGINED: usize = WORKER_WOULD_CAUSES + 1;
 pub const WORKER_WORDS: usize = 2 * LINE;
 
 /// Bits of one word of kicks.

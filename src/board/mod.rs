@@ -23,6 +23,7 @@ mod kicks;
 mod late;
 mod layout;
 pub mod ledger;
+mod observed;
 mod record;
 mod region;
 mod slot;
@@ -33,6 +34,7 @@ mod workers;
 mod kind_tests;
 #[cfg(test)]
 mod late_tests;
+mod observed_tests;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]
@@ -58,6 +60,7 @@ pub use kicks::Kick;
 pub use late::LateId;
 pub use layout::Capacity;
 pub use ledger::{Full, Ledger, Plan};
+pub use observed::Would;
 pub use slot::WriteError;
 pub use workers::RescueCount;
 

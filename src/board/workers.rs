@@ -237,7 +237,7 @@ impl Board {
         words[WORKER_TAG].store(tag, Ordering::Release);
     }
 
-    fn worker(&self, id: WorkerId) -> Option<&'static [AtomicU64]> {
+    pub(super) fn worker(&self, id: WorkerId) -> Option<&'static [AtomicU64]> {
         let place = |id: WorkerId| self.layout.workers_at + id.0 as usize * WORKER_WORDS;
         let count = self.worker_capacity().saturating_add(self.late_capacity());
         let at = (id.0 < count).then(|| place(id))?;
