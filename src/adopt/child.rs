@@ -189,7 +189,7 @@ impl Child {
         }
     }
 
-    fn planned(&self, entry: u32) -> Option<&Planned> {
+    pub(super) fn planned(&self, entry: u32) -> Option<&Planned> {
         self.entries.get(entry as usize).map(|e| &e.planned)
     }
 
@@ -249,20 +249,20 @@ impl Child {
         seat.is_some_and(|(id, tag)| retry::is_row(self.board.count_fail(id, tag)))
     }
 
-    /// Whether `liverescue` is on for this worker.
+    /// Whether `liverescue` is on for this worker, and it is not only observed.
     pub fn rescues(&self, entry: u32) -> bool {
-        self.planned(entry).is_some_and(|p| p.settings.rescue)
+        self.planned(entry).is_some_and(Planned::is_rescued)
     }
 
     /// Whether what mod_proxy_http2 does for this worker is to be held back until it has succeeded.
     pub fn holds(&self, entry: u32) -> bool {
-        let http2 = |p: &Planned| p.http2 && p.settings.rescue;
+        let http2 = |p: &Planned| p.http2 && p.is_rescued();
         self.planned(entry).is_some_and(http2)
     }
 
     /// Whether requests are taken away from this worker's backends when those hang (`liverescue=eager`).
     pub fn moves(&self, entry: u32) -> bool {
-        let eager = |p: &Planned| p.settings.eager && p.settings.rescue && !p.http2;
+        let eager = |p: &Planned| p.settings.eager && p.is_rescued() && !p.http2;
         self.planned(entry).is_some_and(eager)
     }
 

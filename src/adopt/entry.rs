@@ -232,6 +232,10 @@ impl Entry {
 
     fn publish(&self, state: &mut State, set: Vec<Addr>, spread: Spread) -> Progress {
         let p = &self.planned;
+        if p.settings.observe {
+            (state.set, state.spread) = (set, spread);
+            return Progress::Same;
+        }
         let list: Vec<Addr> = spread.order().iter().map(|i| set[*i]).collect();
         match address::publish(p.worker, &p.host, p.port, &list, &mut state.ours) {
             Ok(()) => {
@@ -257,6 +261,10 @@ impl Entry {
 
     /// Counts a connection opened to `addr`, or an attempt that showed none (for `livespread`).
     pub fn opened(&self, addr: Option<&Addr>) {
+        if self.planned.settings.observe {
+            // httpd dials what it looked up itself.
+            return;
+        }
         let mut state = self.state.lock();
         let at = addr.and_then(|addr| state.set.iter().position(|a| a == addr));
         match at.and_then(|at| state.opened.get_mut(at)) {
@@ -264,6 +272,11 @@ impl Entry {
             None if addr.is_none() => state.unseen = state.unseen.saturating_add(1),
             None => {}
         }
+    }
+
+    /// Whether its addresses come from DNS.
+    pub fn follows_dns(&self) -> bool {
+        matches!(self.planned.source, Source::Name(..))
     }
 
     /// Whether the address dialled first got none of the connections that were opened.
@@ -293,7 +306,7 @@ impl Entry {
     /// Lists the address first whose turn it is; pooled connections stay. Keeper only.
     pub fn rotate(&self) -> Progress {
         let mut state = self.state.lock();
-        if state.set.len() < 2 || self.is_foreign() {
+        if state.set.len() < 2 || self.is_foreign() || self.planned.settings.observe {
             return Progress::Same;
         }
         let mut spread = state.spread.clone();
@@ -316,6 +329,9 @@ impl Entry {
     /// while there is something better. The last resort keeps its connections: they may be all that works.
     /// An address whose answers are bad is not gone.
     pub fn wants(&self, addr: &Addr) -> bool {
+        if self.planned.settings.observe {
+            return true;
+        }
         let state = self.state.lock();
         if !state.set.is_empty() && !state.set.contains(addr) {
             return false;

@@ -46,7 +46,8 @@ pub struct Planned {
     pub target: Option<(TargetId, Tag)>,
     /// The worker's own words on the board.
     pub seat: Option<(WorkerId, Tag)>,
-    /// The longest time-out of connects that the module may set; None when `connectiontimeout` is given.
+    /// The longest time-out of connects that the module may set; None when `connectiontimeout` is given, and for
+    /// a worker that is only observed.
     pub connect_most: Option<Duration>,
     /// Its balancer has other members.
     pub has_peers: bool,
@@ -57,6 +58,11 @@ impl Planned {
     /// configuration is read.
     pub fn wants_probes(&self) -> bool {
         self.settings.probe != Probe::Off && !self.worker.is_hchecked()
+    }
+
+    /// Whether requests at it are rescued: not those at one that is only observed.
+    pub fn is_rescued(&self) -> bool {
+        self.settings.rescue && !self.settings.observe
     }
 
     /// What tells a member from others through reloads: its server, balancer, URL and route.
@@ -262,6 +268,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         // Its slot is found later.
         _ => Source::Name(NameId(0), Tag(1)),
     };
+    let sets_timeout = !settings.observe && !worker.has_connect_timeout();
     Planned {
         worker,
         server,
@@ -271,11 +278,11 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         port: worker.port(),
         http2: worker.speaks_http2(),
         host,
+        connect_most: sets_timeout.then(|| worker.timeout(server)),
         settings,
         source,
         target: None,
         seat: None,
-        connect_most: (!worker.has_connect_timeout()).then(|| worker.timeout(server)),
         has_peers: false,
     }
 }

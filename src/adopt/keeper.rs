@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::child::Child;
 use super::entry::Progress;
 use super::marks::{Marks, Role};
+use super::observe;
 use super::plan::IDLE_TICK;
 use super::rescue_log::RescueLog;
 use super::watch::Watch;
@@ -123,6 +124,9 @@ impl Keeper {
         self.watch_heartbeat(now);
         self.mark(busy);
         let in_use = self.watch.step(self.child, now, self.generation, busy);
+        if self.leader.is_some() {
+            observe::tell_addresses(self.child);
+        }
         self.rescues.step(self.child, now, self.leader.is_some());
         let spreading = self.spread(now);
         self.sweep(now);

@@ -6,6 +6,7 @@
 use super::child::Child;
 use super::entry::Entry;
 use super::gather::Group;
+use super::observe;
 use super::plan::Plan;
 use crate::board::{Board, Counter, Kick};
 use crate::ffi::clock;
@@ -27,11 +28,11 @@ pub enum Role {
 
 /// What was decided of one worker.
 #[derive(Default, Debug)]
-struct Mark {
+pub(super) struct Mark {
     /// None before the first look.
-    verdict: Option<Verdict>,
+    pub(super) verdict: Option<Verdict>,
     /// It is out because of `livestale`.
-    expired: bool,
+    pub(super) expired: bool,
     release: Release,
 }
 
@@ -73,7 +74,7 @@ impl Marks {
                 return;
             }
             if !entry.planned.member {
-                self.plain(at, entry, changed, role);
+                self.plain(child, at, entry, changed, role);
             }
         }
         if let Role::Follows { .. } = role {
@@ -92,7 +93,7 @@ impl Marks {
         self.marks.resize_with(child.entries.count(), Mark::default);
     }
 
-    fn plain(&mut self, at: usize, entry: &Entry, changed: bool, role: Role) {
+    fn plain(&mut self, child: &Child, at: usize, entry: &Entry, changed: bool, role: Role) {
         let mark = &mut self.marks[at];
         let (mut verdict, mut expired) = (mark.verdict.unwrap_or_default(), mark.expired);
         if changed || entry.planned.settings.stale.is_some() {
@@ -102,7 +103,7 @@ impl Marks {
                 entry.planned.worker.change_connect_timeout(timeout);
             }
         }
-        mark.settle(entry, verdict, expired, role, 0);
+        mark.settle(child, entry, verdict, expired, role, 0);
     }
 
     /// The members of one balancer, together: the last usable one is treated with care.
@@ -114,12 +115,16 @@ impl Marks {
             .map(|(worker, at)| sight(child, *worker, *at, now))
             .collect();
         let members: Vec<Member> = sights.iter().map(|(member, _)| *member).collect();
-        let verdicts = verdict::balancer(&members);
+        let observed: Vec<Option<Member>> = known
+            .iter()
+            .map(|(worker, at)| (*at).and_then(|at| seen_by_httpd(&child.entries[at], *worker)))
+            .collect();
+        let verdicts = verdict::mixed(&members, &observed);
         for (((_, at), verdict), (member, kept)) in known.iter().zip(verdicts).zip(&sights) {
             let Some(at) = *at else { continue };
             let entry = &child.entries[at];
             let mark = &mut self.marks[at];
-            mark.settle(entry, verdict, member.expired, role, *kept);
+            mark.settle(child, entry, verdict, member.expired, role, *kept);
             if role == Role::Leads {
                 self.waits |= mark.release(child, at, *kept, now);
             }
@@ -135,12 +140,24 @@ impl Marks {
 
 impl Mark {
     /// Puts a verdict in force. `kept` is until when an error state of mod_proxy must last.
-    fn settle(&mut self, entry: &Entry, verdict: Verdict, expired: bool, role: Role, kept: u64) {
+    fn settle(
+        &mut self,
+        child: &Child,
+        entry: &Entry,
+        verdict: Verdict,
+        expired: bool,
+        role: Role,
+        kept: u64,
+    ) {
         let worker = entry.planned.worker;
         // Its state is mod_proxy_hcheck's, perhaps since a moment ago (balancer-manager).
         if worker.is_hchecked() {
             *self = Self::default();
             return;
+        }
+        if entry.planned.settings.observe {
+            let clean = clock::now_ms() >= kept;
+            return self.imagine(child, entry, verdict, expired, role, clean);
         }
         let lost = matches!(role, Role::Lost { .. });
         let verdict = if lost { Verdict::In } else { verdict };
@@ -188,8 +205,20 @@ impl Mark {
         } else {
             ("down", "up", Level::Notice)
         };
+        let why = self.why(entry, expired, lost);
+        let level = if loud { level } else { Level::Debug };
+        log!(
+            level,
+            "worker {}: {from} -> {to} ({why})",
+            entry.planned.label
+        );
+    }
+
+    /// The reason for the verdict, for a log line.
+    pub(super) fn why(&self, entry: &Entry, expired: bool, lost: bool) -> String {
         let host = &entry.planned.host;
-        let why = if lost {
+        let down = self.verdict == Some(Verdict::Out);
+        if lost {
             "no child leads: what the module had marked is taken back".into()
         } else if expired {
             format!("{host}: livestale: DNS has given no usable answer for longer than that")
@@ -197,13 +226,7 @@ impl Mark {
             format!("{host}: DNS answers")
         } else {
             entry.describe()
-        };
-        let level = if loud { level } else { Level::Debug };
-        log!(
-            level,
-            "worker {}: {from} -> {to} ({why})",
-            entry.planned.label
-        );
+        }
     }
 
     /// Ends an error state that mod_proxy found and probes do not confirm. True while it waits for probes.
@@ -213,9 +236,14 @@ impl Mark {
         if entry.planned.target.is_none() || worker.is_hchecked() {
             return false;
         }
+        let observe = entry.planned.settings.observe;
+        let in_error = worker.is_in_error();
+        if observe && observe::is_released(child, entry, in_error) {
+            return false;
+        }
         let sight = Sight {
-            in_error: worker.is_in_error(),
-            hc_fail: worker.is_failed(),
+            in_error,
+            hc_fail: worker.is_failed() || (observe && self.verdict == Some(Verdict::Out)),
             kept_until_ms: kept,
             now_ms: now,
             rise: entry.planned.settings.rules.rise,
@@ -227,6 +255,10 @@ impl Mark {
         match entry.with_health(|set, health| self.release.step(sight, set, health)) {
             Action::None => {}
             Action::Probe => child.kick(at, Kick::Failed),
+            Action::Release if observe => {
+                observe::release(child.board, entry);
+                return false;
+            }
             Action::Release => {
                 worker.forgive();
                 child.board.add(Counter::Releases, 1);
@@ -263,8 +295,7 @@ fn member(entry: &Entry, expired: bool) -> Member {
 fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> (Member, u64) {
     let ours = at.filter(|_| !worker.is_hchecked());
     let Some(entry) = ours.map(|at| &child.entries[at]) else {
-        let usable = worker.is_open() && !worker.is_in_error() && !worker.is_failed();
-        return (stranger(usable), 0);
+        return (stranger(worker), 0);
     };
     let kept = kept_until(child.board, entry, now);
     let mut member = member(entry, entry.is_expired());
@@ -273,10 +304,15 @@ fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> (Member,
     (member, kept)
 }
 
-const fn stranger(usable: bool) -> Member {
+/// What httpd sees of a member that is only observed; None for a live one.
+fn seen_by_httpd(entry: &Entry, worker: Worker) -> Option<Member> {
+    entry.planned.settings.observe.then(|| stranger(worker))
+}
+
+fn stranger(worker: Worker) -> Member {
     Member {
         health: None,
-        usable,
+        usable: worker.is_open() && !worker.is_in_error() && !worker.is_failed(),
         last_resort: false,
         expired: false,
     }
@@ -301,6 +337,7 @@ fn recover(group: &Group) {
     if workers().any(open) || !workers().any(Worker::is_failed) {
         return;
     }
+    // Observed members too: without the marks of live ones httpd would do it itself.
     for worker in workers().filter(|w| w.is_in_error()) {
         log!(
             Level::Debug,
@@ -316,6 +353,7 @@ pub fn before_children(plan: &Plan) {
     let child = Child::preview(plan);
     for entry in child.entries.iter() {
         entry.load(plan.board);
+        observe::forget(plan.board, entry);
         if let Some(timeout) = entry.connect_timeout() {
             entry.planned.worker.put_connect_timeout(Some(timeout));
         }

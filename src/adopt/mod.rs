@@ -7,6 +7,7 @@ pub mod entry;
 pub mod gather;
 pub mod keeper;
 pub mod marks;
+pub mod observe;
 pub mod plan;
 pub mod registry;
 pub mod request;

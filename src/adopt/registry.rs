@@ -56,6 +56,8 @@ pub struct Conn {
     told_silence: AtomicU8,
     /// How often the keeper has looked at that attempt.
     looks: AtomicU32,
+    /// The attempt that would have been ended, had its worker not been observed only.
+    imagined: AtomicU64,
     /// Whether the request on it may be taken away.
     pub wait: Wait,
 }
@@ -98,6 +100,7 @@ impl Conn {
             told: AtomicU64::new(IDLE),
             told_silence: AtomicU8::new(0),
             looks: AtomicU32::new(0),
+            imagined: AtomicU64::new(IDLE),
             wait: Wait::default(),
         }
     }
@@ -184,6 +187,12 @@ impl Conn {
     /// The keeper has ended it while it was in use.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// The attempt on it would have been ended: true the first time.
+    pub fn imagine_end(&self) -> bool {
+        let user = self.user();
+        user.is_some_and(|user| self.imagined.swap(user, Ordering::Relaxed) != user)
     }
 
     /// The keeper comes by while an attempt uses it.

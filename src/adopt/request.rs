@@ -125,7 +125,8 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
     }
     let history = request.history();
     let again = history.is_some();
-    let rescues = history.as_ref().is_some_and(|h| h.is_rescued());
+    let observed = || entry.is_some_and(|at| child.observes(at));
+    let rescues = history.as_ref().is_some_and(|h| h.is_rescued()) && !observed();
     if let Some(at) = entry {
         child.refresh_for_request(at);
         if let Some(history) = history {
@@ -228,6 +229,12 @@ fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<
         }
         return (how != How::Succeeded).then(|| Over::of(attempt, entry, None));
     };
+    // mod_proxy_http calls it a success when it drops the client's connection because nothing came.
+    let dropped = how == How::Succeeded
+        && attempt.failure.is_some_and(|failure| !failure.begun)
+        && child.would_rescue(entry)
+        && !request.has_status();
+    let how = if dropped { How::Failed } else { how };
     if how == How::Succeeded {
         child.succeeded(entry);
     }

@@ -3,6 +3,7 @@
 
 use super::child::Child;
 use super::entry::Entry;
+use super::observe;
 use crate::board::{Board, Rescues};
 use crate::ffi::log::Level;
 use crate::log;
@@ -36,7 +37,11 @@ impl RescueLog {
         self.tellers
             .resize_with(child.entries.count(), Teller::default);
         for (entry, teller) in child.entries.iter().zip(&mut self.tellers) {
-            look(child.board, entry, teller, now_ms);
+            if entry.planned.settings.observe {
+                observe::tell_requests(child.board, entry, teller, now_ms);
+            } else {
+                look(child.board, entry, teller, now_ms);
+            }
         }
     }
 }

@@ -75,11 +75,17 @@ impl Watch {
     fn end_dead(&self, child: &Child) {
         let is_dead = |conn: &Conn| {
             let suspected = self.gone.contains(&(conn.entry, conn.peer));
-            let unlimited = child.rescues(conn.entry) && !conn.is_limited() && conn.is_due();
-            (suspected || unlimited)
+            let observed = child.would_rescue(conn.entry);
+            let unlimited =
+                (observed || child.rescues(conn.entry)) && !conn.is_limited() && conn.is_due();
+            let dead = (suspected || unlimited)
                 && tcp::pulse(conn).is_some_and(|pulse| {
                     (suspected && ended::is_dead(&pulse)) || (unlimited && ended::is_lost(&pulse))
-                })
+                });
+            if dead && observed && conn.imagine_end() {
+                child.would_end(conn.entry);
+            }
+            dead && !observed
         };
         for entry in child.registry.end(is_dead, tcp::shut_down) {
             child.count_rescue(entry, RescueCount::Ended, 1);

@@ -34,6 +34,7 @@ mod workers;
 mod kind_tests;
 #[cfg(test)]
 mod late_tests;
+#[cfg(test)]
 mod observed_tests;
 #[cfg(test)]
 mod reload_tests;

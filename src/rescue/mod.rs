@@ -22,6 +22,7 @@ const SERVER_ERROR: i32 = 500;
 const BAD_GATEWAY: i32 = 502;
 const UNAVAILABLE: i32 = 503;
 const GATEWAY_TIME_OUT: i32 = 504;
+const OK: i32 = 0;
 const DONE: i32 = -2;
 
 /// What the wrapper does next.
@@ -51,6 +52,10 @@ pub fn after(child: &Child, r: Request, worker: Worker, over: &Over, outcome: &O
     let status = outcome.status;
     let failed = status == SERVER_ERROR || (BAD_GATEWAY..=GATEWAY_TIME_OUT).contains(&status);
     if failed && !outcome.backends_answer {
+        return failed_attempt(child, r, worker, over, outcome);
+    }
+    if status == OK && child.would_rescue(over.entry) {
+        // The client's connection was dropped without an answer.
         return failed_attempt(child, r, worker, over, outcome);
     }
     let broken = status == DONE && over.failure.is_some();
@@ -88,7 +93,9 @@ fn failed_attempt(
     history.add_run(outcome.turn);
     history.note_body(over.saved.is_some_and(|saved| saved.has_body()));
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
-    let (Some(failure), true) = (over.failure, child.rescues(over.entry)) else {
+    let observed = child.would_rescue(over.entry);
+    let concerned = observed || child.rescues(over.entry);
+    let (Some(failure), true) = (over.failure, concerned) else {
         let closed = outcome.status == UNAVAILABLE && child.meets_provoked(worker, over);
         if closed && child.provoke(over.entry, worker) {
             history.set_provoked(worker);
@@ -96,7 +103,7 @@ fn failed_attempt(
         }
         return After::Over(without_connection(outcome));
     };
-    if failure.cause != Cause::TimedOut {
+    if failure.cause != Cause::TimedOut && !observed {
         r.forget_timeout();
     }
     let failed = Failed {
@@ -109,7 +116,11 @@ fn failed_attempt(
         status: outcome.status,
         http2: outcome.http2.is_some(),
     };
-    failed.follow(history)
+    if observed {
+        failed.imagine(history)
+    } else {
+        failed.follow(history)
+    }
 }
 
 impl Failed<'_> {
@@ -142,6 +153,17 @@ impl Failed<'_> {
             self.provoke(history);
         }
         After::Over(UNAVAILABLE)
+    }
+
+    /// The worker is only observed: what would be done is counted, and mod_proxy goes on as it does alone.
+    fn imagine(&self, history: &History) -> After {
+        let mut facts = self.facts(history);
+        // mod_proxy_http drops a kept-alive client when nothing comes: that is no answer.
+        facts.answered &= self.failure.begun || self.r.has_status();
+        if retry::next(&self.failure, &facts) != Next::Fail {
+            self.child.would_retry(self.over.entry, self.failure.cause);
+        }
+        After::Over(self.status)
     }
 
     fn facts(&self, history: &History) -> Facts {
