@@ -35,6 +35,7 @@ mod loglevels;
 mod members;
 mod moves;
 mod noise;
+mod observe;
 mod old_server;
 mod peers;
 mod persist;

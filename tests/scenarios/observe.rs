@@ -1,0 +1,554 @@
+//! `live=observe`: everything is worked out and told, and httpd does what it does alone.
+
+use crate::common::noted::kept_alive;
+use crate::common::pool::*;
+use crate::common::processes::{leader, takeover};
+use crate::common::*;
+use live_kit::{
+    AjpBackend, Backend, Builder, FcgiBackend, H2Backend, Httpd, MANAGER, Mpm, Reply, Request,
+    World, eventually, pause, scenario, scenario_within,
+};
+use std::fs;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(150);
+/// Anything that would be told once more would have been told by then: several steps of all keepers.
+const LATER: f64 = 1.5;
+
+/// Also what only debugging shows must not be done.
+const LEVEL: &str = "info proxy_live:debug";
+
+/// How often this was told of a worker at notice.
+fn would(httpd: &Httpd, worker: &str, what: &str) -> usize {
+    told(httpd, worker, &format!("observe: would {what}"))
+}
+
+#[track_caller]
+fn wait_would(httpd: &Httpd, worker: &str, what: &str) {
+    eventually(PATIENCE, || would(httpd, worker, what) > 0);
+}
+
+/// The pool with `live=observe` for both members, and the same without the module's words.
+fn observed(parameters: &str) -> (String, String) {
+    let text = |live: &str| {
+        let lines = format!("{FRESH}\n{MANAGER}\n{}", pool(parameters));
+        lines.replace("live=on", live)
+    };
+    (text("live=observe"), text(""))
+}
+
+/// A httpd that observes and a stock one with the same lines.
+fn pair(w: &mut World, mpm: Mpm, live: &str, stock: &str) -> (Httpd, Httpd) {
+    let troubled = |builder: Builder| troubled(builder.mpm(mpm)).expect("[proxy_http:warn]");
+    let observing = troubled(w.httpd()).log_level(LEVEL).live(live).start();
+    let stock = troubled(w.httpd()).config(stock).start();
+    (observing, stock)
+}
+
+/// Nothing that the module does to live workers was done.
+#[track_caller]
+fn nothing_done(httpd: &Httpd) {
+    for line in [
+        "up -> down",
+        "down -> up",
+        "last resort: stays",
+        ": released from",
+        "requests ended",
+        "tried once more",
+        "workers have new addresses",
+    ] {
+        let lines = httpd.live_lines().into_iter();
+        let found: Vec<_> = lines
+            .filter(|l| l.text.contains("worker ") && l.text.contains(line))
+            .collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+/// Whether sockets of this network namespace to this port are watched by the kernel (its keep-alive timer runs),
+/// one word for each socket.
+fn watched(port: u16) -> Vec<bool> {
+    let table = fs::read_to_string("/proc/self/net/tcp").expect("the sockets");
+    let remote = format!(":{port:04X}");
+    let of = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let open = words.get(3) == Some(&"01") && words[2].ends_with(&remote);
+        open.then(|| words[5].starts_with("02"))
+    };
+    table.lines().filter_map(of).collect()
+}
+
+/// A name moves: httpd stays where it was, in all children, and its connections stay, too.
+fn a_name_moves(w: &mut World, mpm: Mpm) {
+    const URL: &str = "http://app.test:9000";
+    let (a, b) = backends();
+    set_app(w, &[IP_A]);
+    let text = format!("ProxyPass / {URL}/ live=observe");
+    let httpd = w.httpd().mpm(mpm).log_level(LEVEL).live(&text).start();
+    wait_would(&httpd, URL, "use 127.0.0.2 (from DNS)");
+    all_children_use(&httpd, "/", "A");
+    set_app(w, &[IP_B]);
+    wait_would(&httpd, URL, "use 127.0.0.3 (from DNS)");
+    pause(LATER);
+    assert!(a.open() > 0, "pooled connections were closed");
+    let found = watched(9000);
+    assert!(!found.is_empty() && !found.contains(&true), "{found:?}");
+    all_children_use(&httpd, "/", "A");
+    assert_eq!(b.requests(), 0);
+    // The order of an answer is no change, two addresses are one.
+    set_app(w, &[IP_B, IP_A]);
+    eventually(PATIENCE, || would(&httpd, URL, "use ") == 3);
+    set_app(w, &[IP_A, IP_B]);
+    let old = leader(&httpd);
+    httpd.kill9(old);
+    takeover(&httpd, old);
+    pause(2.0 + LATER);
+    assert_eq!(would(&httpd, URL, "use "), 3, "told again");
+    assert_eq!(would(&httpd, URL, ""), 3);
+    nothing_done(&httpd);
+}
+
+#[test]
+fn a_name_moves_event() {
+    scenario(|w: &mut World| a_name_moves(w, Mpm::Event));
+}
+
+#[test]
+fn a_name_moves_prefork() {
+    scenario(|w: &mut World| a_name_moves(w, Mpm::Prefork));
+}
+
+/// What a GET on a new connection gets: status and backend.
+fn got(httpd: &Httpd) -> (u16, String) {
+    let reply = httpd.get("/");
+    (reply.status, reply.backend)
+}
+
+/// The same GETs to both; each finds the other's answers.
+#[track_caller]
+fn alike(observing: &Httpd, stock: &Httpd, n: usize) -> Vec<(u16, String)> {
+    let all = |httpd: &Httpd| (0..n).map(|_| got(httpd)).collect::<Vec<_>>();
+    let (found, wanted) = (all(observing), all(stock));
+    assert_eq!(found, wanted);
+    let flags = |httpd: &Httpd| [ONE, TWO].map(|member| httpd.manager("pool").flags(member));
+    assert_eq!(flags(observing), flags(stock));
+    found
+}
+
+/// A member's process dies and returns: answers, attempts and the members' states are those of a stock httpd.
+fn a_member_dies(w: &mut World, mpm: Mpm) {
+    let (a, b) = backends();
+    set_members(w);
+    let (live, stock) = observed("retry=600");
+    let (observing, stock) = pair(w, mpm, &live, &stock);
+    wait_would(&observing, ONE, "use 127.0.0.2 (from DNS)");
+    wait_would(&observing, TWO, "use 127.0.0.3 (from DNS)");
+    wait_probed(&[&a, &b]);
+    let used = alike(&observing, &stock, 6);
+    assert!(used.contains(&(200, "A".into())) && used.contains(&(200, "B".into())));
+    a.kill();
+    wait_would(&observing, ONE, "mark down (127.0.0.2 connection refused)");
+    // httpd's own error, as before.
+    let used = alike(&observing, &stock, 6);
+    assert!(
+        used.iter()
+            .all(|(status, name)| *status == 200 && name == "B")
+    );
+    assert_eq!(attempts(&observing, IP_A), 1);
+    assert!(observing.manager("pool").has(ONE, "Err"));
+    a.revive();
+    wait_would(&observing, ONE, "mark up (127.0.0.2 answers)");
+    pause(LATER);
+    alike(&observing, &stock, 4);
+    assert!(observing.manager("pool").has(ONE, "Err"), "released");
+    let old = leader(&observing);
+    observing.kill9(old);
+    takeover(&observing, old);
+    pause(LATER);
+    for (what, n) in [("mark down", 1), ("mark up", 1), ("use", 1), ("", 3)] {
+        assert_eq!(would(&observing, ONE, what), n, "{what}");
+    }
+    assert_eq!(would(&observing, TWO, ""), 1, "its address");
+    nothing_done(&observing);
+}
+
+#[test]
+fn a_member_dies_event() {
+    scenario_within(LIMIT, |w: &mut World| a_member_dies(w, Mpm::Event));
+}
+
+#[test]
+fn a_member_dies_prefork() {
+    scenario_within(LIMIT, |w: &mut World| a_member_dies(w, Mpm::Prefork));
+}
+
+/// What becomes of a client: the status, or the word for no answer.
+fn outcome(reply: Result<Reply, live_kit::Failure>) -> String {
+    reply.map_or_else(
+        |failure| format!("{failure:?}"),
+        |r| format!("{} {}", r.status, r.backend),
+    )
+}
+
+/// Requests that end badly at A, each as a new client and as one that has had an answer.
+fn bad_ends(httpd: &Httpd) -> Vec<String> {
+    let mut found = Vec::new();
+    for word in ["close", "reset", "header-close", "body"] {
+        let path = format!("/{word}?die={word}&at=A");
+        for request in [Request::get(&path), Request::post(&path, 10)] {
+            let request = request.header("Cookie", "ROUTEID=.one");
+            found.push(outcome(httpd.send(&request)));
+            let mut client = kept_alive(httpd, &Request::get("/").header("Cookie", "ROUTEID=.one"));
+            found.push(outcome(client.send(&request)));
+        }
+    }
+    found
+}
+
+/// How many requests the lines of this kind have told of.
+fn requests_told(httpd: &Httpd, worker: &str, what: &str) -> usize {
+    let count = |text: &str| {
+        let (_, said) =
+            text.split_once(&format!("worker {worker}: observe: would have {what} "))?;
+        said.split_once(" requests (")?.0.parse::<usize>().ok()
+    };
+    let lines = httpd.live_lines().into_iter();
+    lines.filter_map(|line| count(&line.text)).sum()
+}
+
+/// Requests fail at a member: their clients see what they see without the module, and those that would have been
+/// retried are told.
+fn requests_fail(w: &mut World, mpm: Mpm, reuse: &str) {
+    let (a, b) = backends();
+    set_members(w);
+    let text = |live: &str| {
+        format!(
+            "{reuse}\n{MANAGER}
+             <Proxy balancer://pool>
+                 BalancerMember {ONE} {live} route=one retry=0
+                 BalancerMember {TWO} {live} route=two retry=0
+                 ProxySet stickysession=ROUTEID
+             </Proxy>
+             ProxyPass / balancer://pool/"
+        )
+    };
+    let (observing, stock) = pair(w, mpm, &text("live=observe"), &text(""));
+    wait_would(&observing, TWO, "use ");
+    wait_probed(&[&a, &b]);
+    let (found, wanted) = (bad_ends(&observing), bad_ends(&stock));
+    assert_eq!(found, wanted);
+    // Without an answer or with an error; what stock httpd does with clients that are kept alive is drop them.
+    let dropped = found.iter().filter(|f| *f == "ClosedWithoutAnswer").count();
+    let errors = found.iter().filter(|f| f.starts_with("502")).count();
+    assert!(dropped > 0 && errors > 0, "{found:?}");
+    assert!(!found.iter().any(|f| f.ends_with(" B")), "{found:?}");
+    // The GETs that ended without any answer: closed, reset, and half a header, of both kinds of clients.
+    eventually(PATIENCE, || requests_told(&observing, ONE, "retried") >= 6);
+    pause(LATER);
+    assert_eq!(requests_told(&observing, ONE, "retried"), 6, "{found:?}");
+    assert!(observing.logged(" requests (reset, closed)") > 0);
+    assert_eq!(requests_told(&observing, TWO, "retried"), 0);
+    assert_eq!(requests_told(&observing, ONE, "ended"), 0);
+    let flags = |httpd: &Httpd| [ONE, TWO].map(|member| httpd.manager("pool").flags(member));
+    assert_eq!(flags(&observing), flags(&stock));
+    nothing_done(&observing);
+}
+
+#[test]
+fn requests_fail_event() {
+    scenario(|w: &mut World| requests_fail(w, Mpm::Event, FRESH));
+}
+
+#[test]
+fn requests_fail_prefork() {
+    scenario(|w: &mut World| requests_fail(w, Mpm::Prefork, ""));
+}
+
+/// A machine vanishes: a request that waits there, and one that connects, wait as long as without the module.
+#[test]
+fn a_machine_vanishes() {
+    scenario_within(LIMIT, |w: &mut World| {
+        const URL: &str = "http://app.test:9000";
+        const TIMEOUT: Duration = Duration::from_secs(4);
+        let a = backend("A", IP_A);
+        set_app(w, &[IP_A]);
+        let text = format!("ProxyPass / {URL}/ live=observe timeout=4");
+        let builder = troubled(w.httpd().children(1).log_level(LEVEL).live(&text));
+        let httpd = builder.start();
+        wait_would(&httpd, URL, "use ");
+        wait_probed(&[&a]);
+        assert_eq!(httpd.get("/").backend, "A");
+        w.vanish(IP_A);
+        // On the pooled connection: the system repeats what nobody acknowledges.
+        let start = Instant::now();
+        assert!(httpd.get("/").status >= 502);
+        assert!(start.elapsed() >= TIMEOUT, "{:?}", start.elapsed());
+        wait_would(&httpd, URL, "stay in as last resort (127.0.0.2 time-out)");
+        let start = Instant::now();
+        assert_eq!(httpd.get("/").status, 503);
+        assert!(start.elapsed() >= TIMEOUT, "{:?}", start.elapsed());
+        eventually(PATIENCE, || {
+            requests_told(&httpd, "http://app.test:9000/", "ended") > 0
+        });
+        pause(LATER);
+        assert_eq!(requests_told(&httpd, "http://app.test:9000/", "ended"), 1);
+        w.appear(IP_A);
+        wait_would(&httpd, URL, "no longer be the last resort");
+        assert_eq!(httpd.get("/").backend, "A");
+        assert_eq!(would(&httpd, URL, "stay in"), 1);
+        assert_eq!(would(&httpd, URL, "mark"), 0);
+        nothing_done(&httpd);
+    });
+}
+
+/// The last resort among observed members: told of the one that went last.
+#[test]
+fn last_resort() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = observed("").0;
+        let builder = troubled(w.httpd().log_level(LEVEL).live(&text));
+        let httpd = builder.expect("storm: ").start();
+        wait_would(&httpd, TWO, "use ");
+        wait_probed(&[&a, &b]);
+        w.vanish(IP_A);
+        wait_would(&httpd, ONE, "mark down (127.0.0.2 time-out)");
+        // A second one within seconds may be taken for a storm at first.
+        pause(2.0);
+        w.vanish(IP_B);
+        wait_would(&httpd, TWO, "stay in as last resort (127.0.0.3 time-out)");
+        w.appear(IP_A);
+        wait_would(&httpd, ONE, "mark up");
+        wait_would(&httpd, TWO, "mark down (127.0.0.3 time-out)");
+        pause(LATER);
+        for (member, what, n) in [
+            (ONE, "mark down", 1),
+            (ONE, "stay in", 0),
+            (ONE, "mark up", 1),
+            (TWO, "mark down", 1),
+            (TWO, "stay in", 1),
+            (TWO, "mark up", 0),
+        ] {
+            assert_eq!(would(&httpd, member, what), n, "{member} {what}");
+        }
+        for member in [ONE, TWO] {
+            assert_eq!(httpd.manager("pool").flags(member), ["Init", "Ok"]);
+        }
+        nothing_done(&httpd);
+    });
+}
+
+/// One refused connection puts a member into httpd's error state: probes would end that, and it is told once.
+#[test]
+fn an_error_of_httpd() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = observed("liveinterval=30s").0;
+        let httpd = troubled(w.httpd().log_level(LEVEL).live(&text)).start();
+        wait_would(&httpd, TWO, "use ");
+        wait_probed(&[&a, &b]);
+        pause(0.5);
+        w.refuse_next(IP_A, 9000, 1);
+        eventually(PATIENCE, || {
+            assert_eq!(httpd.get("/").status, 200);
+            httpd.manager("pool").has(ONE, "Err")
+        });
+        wait_would(
+            &httpd,
+            ONE,
+            "release from httpd's error state (127.0.0.2 answers)",
+        );
+        pause(LATER);
+        assert_eq!(would(&httpd, ONE, "release"), 1);
+        assert!(httpd.manager("pool").has(ONE, "Err"), "released");
+        // An administrator ends it; the next one is told again.
+        httpd.manager("pool").edit(ONE, "w_status_D=1");
+        httpd.manager("pool").edit(ONE, "w_status_D=0");
+        nothing_done(&httpd);
+    });
+}
+
+/// An observed member beside a live one: each gets what is its own.
+fn a_mixed_pool(w: &mut World, mpm: Mpm) {
+    let (a, b) = backends();
+    set_members(w);
+    let text = pool("retry=600").replacen("live=on", "live=observe", 1);
+    let text = format!("{FRESH}\n{MANAGER}\n{text}");
+    let httpd = troubled(w.httpd().mpm(mpm).live(&text)).start();
+    wait_would(&httpd, ONE, "use ");
+    wait_known(&httpd, "two.test");
+    wait_probed(&[&a, &b]);
+    b.kill();
+    wait_down(&httpd, TWO);
+    assert!(httpd.manager("pool").has(TWO, "HcFl"));
+    assert_eq!(used(&httpd), ["A"]);
+    b.revive();
+    wait_up(&httpd, TWO);
+    assert_eq!(used(&httpd), ["A", "B"]);
+    // Requests at the live member are rescued, by the observed one.
+    let bad = Request::get("/rescue?die=reset&at=B");
+    let statuses = (0..4).map(|_| httpd.send(&bad).expect("an answer"));
+    assert!(
+        statuses
+            .map(|r| (r.status, r.backend))
+            .all(|got| got == (200, "A".into()))
+    );
+    a.kill();
+    wait_would(&httpd, ONE, "mark down (127.0.0.2 connection refused)");
+    let reply = (0..4).map(|_| httpd.get("/").backend);
+    assert!(reply.clone().all(|name| name == "B"));
+    assert!(!httpd.manager("pool").has(ONE, "HcFl"));
+    assert!(httpd.manager("pool").has(ONE, "Err"));
+    // httpd has the observed one in error: the live one is the last.
+    w.vanish(IP_B);
+    eventually(PATIENCE, || {
+        told(&httpd, TWO, "last resort: stays in use") == 1
+    });
+    assert_eq!(would(&httpd, ONE, "mark down"), 1);
+    assert_eq!(downs(&httpd, ONE), 0);
+    assert_eq!(would(&httpd, TWO, ""), 0);
+}
+
+#[test]
+fn a_mixed_pool_event() {
+    scenario_within(LIMIT, |w: &mut World| a_mixed_pool(w, Mpm::Event));
+}
+
+#[test]
+fn a_mixed_pool_prefork() {
+    scenario_within(LIMIT, |w: &mut World| a_mixed_pool(w, Mpm::Prefork));
+}
+
+/// From live to observed and back by graceful restarts, while a member is down.
+fn changes_by_reload(w: &mut World, mpm: Mpm) {
+    let (a, b) = backends();
+    set_members(w);
+    let text = |live: &str| {
+        let lines = format!(
+            "{FRESH}\n{MANAGER}\nBalancerPersist On\n{}",
+            pool("retry=0 timeout=5")
+        );
+        lines.replace("live=on", live)
+    };
+    let mut httpd = start_pool(
+        troubled(w.httpd().mpm(mpm).live(&text("live=on"))),
+        &[&a, &b],
+    );
+    a.kill();
+    wait_down(&httpd, ONE);
+    assert!(httpd.manager("pool").has(ONE, "HcFl"));
+
+    httpd.rewrite(&text("live=observe"));
+    httpd.graceful();
+    let before = attempts(&httpd, IP_A);
+    // httpd has the member back, and finds out for itself.
+    eventually(PATIENCE, || {
+        assert_eq!(httpd.get("/").backend, "B");
+        attempts(&httpd, IP_A) > before + 1
+    });
+    assert!(!httpd.manager("pool").has(ONE, "HcFl"));
+    wait_would(&httpd, ONE, "mark down (127.0.0.2 connection refused)");
+    wait_would(&httpd, TWO, "use ");
+    // A connect waits for httpd's own time again.
+    w.vanish(IP_A);
+    let slow = |httpd: &Httpd| {
+        let start = Instant::now();
+        assert_eq!(httpd.get("/").status, 200);
+        start.elapsed() >= Duration::from_secs(4)
+    };
+    assert!((0..3).any(|_| slow(&httpd)), "no connect took long");
+    w.appear(IP_A);
+
+    httpd.rewrite(&text("live=on"));
+    httpd.graceful();
+    let before = attempts(&httpd, IP_A);
+    for _ in 0..6 {
+        assert_eq!(httpd.get("/").backend, "B");
+    }
+    assert_eq!(attempts(&httpd, IP_A), before, "met after the reload");
+    assert!(httpd.manager("pool").has(ONE, "HcFl"));
+    a.revive();
+    eventually(BACK, || used(&httpd) == ["A", "B"]);
+    assert_eq!(would(&httpd, ONE, "mark down"), 1);
+    assert_eq!(would(&httpd, ONE, "mark up"), 0);
+
+    // Nothing of the first time is left.
+    a.kill();
+    wait_down(&httpd, ONE);
+    httpd.rewrite(&text("live=observe"));
+    httpd.graceful();
+    eventually(PATIENCE, || would(&httpd, ONE, "mark down") == 2);
+}
+
+#[test]
+fn changes_by_reload_event() {
+    scenario_within(LIMIT, |w: &mut World| changes_by_reload(w, Mpm::Event));
+}
+
+#[test]
+fn changes_by_reload_prefork() {
+    scenario_within(LIMIT, |w: &mut World| changes_by_reload(w, Mpm::Prefork));
+}
+
+/// Other kinds of workers than http: statuses before, while the backend is dead, and after.
+#[test]
+fn other_kinds_of_workers() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let s = Backend::start_tls("S", "127.0.0.2:9443");
+        let h = H2Backend::start("H", "127.0.0.2:9000");
+        let _f = FcgiBackend::start("F", "127.0.0.2:9001");
+        let _j = AjpBackend::start("J", "127.0.0.2:9002");
+        set_app(w, &[IP_A]);
+        let text = |live: &str| {
+            format!(
+                "SSLProxyEngine on
+                 SSLProxyCheckPeerName off
+                 ProxyPass /s https://app.test:9443/ {live}
+                 ProxyPass /h h2c://app.test:9000/ {live}
+                 ProxyPass /f fcgi://app.test:9001/ {live}
+                 ProxyPass /j ajp://app.test:9002/ {live}"
+            )
+        };
+        let with = |builder: Builder| {
+            let builder = ["ssl", "proxy_http2", "proxy_fcgi", "proxy_ajp"]
+                .iter()
+                .fold(troubled(builder), |b, m| b.module(m));
+            builder.expect("[proxy_http2:").expect("[ssl:")
+        };
+        let observing = with(w.httpd())
+            .log_level(LEVEL)
+            .live(&text("live=observe"))
+            .start();
+        let stock = with(w.httpd()).config(&text("")).start();
+        const URLS: [&str; 2] = ["https://app.test:9443", "h2c://app.test:9000"];
+        URLS.iter()
+            .for_each(|url| wait_would(&observing, url, "use "));
+        let all = |httpd: &Httpd| ["/s", "/h", "/f", "/j"].map(|path| outcome(httpd.try_get(path)));
+        let alike = || {
+            let (found, wanted) = (all(&observing), all(&stock));
+            assert_eq!(found, wanted);
+            found
+        };
+        assert!(alike().iter().all(|f| f.starts_with("200")));
+        // Each ends one request badly, then dies.
+        s.kill();
+        h.kill();
+        let dead = alike();
+        assert!(
+            dead[0].starts_with('5') && dead[1].starts_with('5'),
+            "{dead:?}"
+        );
+        URLS.iter().for_each(|url| {
+            wait_would(&observing, url, "mark down (127.0.0.2 connection refused)")
+        });
+        alike();
+        s.revive();
+        h.revive();
+        URLS.iter()
+            .for_each(|url| wait_would(&observing, url, "mark up"));
+        assert!(alike().iter().all(|f| f.starts_with("200")));
+        nothing_done(&observing);
+    });
+}
