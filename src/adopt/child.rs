@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,17 +11,18 @@ use once_cell::sync::OnceCell;
 use super::desks::Desks;
 use super::entries::Entries;
 use super::entry::{Entry, Progress};
-use super::gather::{Group, Planned};
+use super::gather::Planned;
+use super::groups::Group;
 use super::keeper;
 use super::marks::{Marks, Role};
-use super::plan::Plan;
+use super::plan::{LATE_WORKERS, Plan};
 use super::registry::{FIRST_ATTEMPT, Registry};
 use super::request::Over;
 use crate::board::{Board, Kick, RescueCount, Seat};
 use crate::ffi::eventfd::Bell;
 use crate::ffi::lock::LockFile;
 use crate::ffi::log::Level;
-use crate::ffi::proxy::Worker;
+use crate::ffi::proxy::{Server, Worker};
 use crate::ffi::{clock, futex, thread};
 use crate::log;
 use crate::logic::addr::Addr;
@@ -40,9 +42,11 @@ const STOP_STEP_US: u32 = 100;
 pub struct Child {
     pub board: Board,
     pub epoch: u64,
+    /// The main server.
+    pub main: Server,
     pub lock: &'static LockFile,
     pub bell: &'static Bell,
-    pub monitor: MonitorPlan,
+    pub monitor: Arc<MonitorPlan>,
     pub entries: Entries,
     pub groups: Vec<Group>,
     pub registry: Registry,
@@ -134,10 +138,11 @@ impl Child {
         Self {
             board: plan.board,
             epoch: plan.epoch,
+            main: plan.main,
             lock: plan.lock,
             bell: plan.bell,
-            monitor: plan.monitor,
-            entries: Entries::new(entries, 0),
+            monitor: Arc::new(plan.monitor),
+            entries: Entries::new(entries, LATE_WORKERS as usize),
             groups: plan.groups,
             registry: Registry::default(),
             seat: OnceCell::new(),
@@ -365,7 +370,15 @@ impl Child {
 
     /// The index of a worker's entry, if it is live.
     pub fn entry_of(&self, worker: Worker) -> Option<u32> {
-        self.by_worker.get(&worker.key()).copied()
+        let base = self.by_worker.get(&worker.key()).copied();
+        base.or_else(|| self.late_entry_of(worker))
+    }
+
+    #[cold]
+    fn late_entry_of(&self, worker: Worker) -> Option<u32> {
+        let mut late = self.entries.late();
+        let (at, _) = late.find(|(_, entry)| entry.planned.worker == worker)?;
+        u32::try_from(at).ok()
     }
 
     /// Brings the worker that a request is about to use up to date: usually two loads.

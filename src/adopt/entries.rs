@@ -1,6 +1,7 @@
 //! The live workers of one child, numbered: those that it was born with, and behind them those that came at run time.
 
 use std::ops::Index;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use once_cell::sync::OnceCell;
 
@@ -14,6 +15,7 @@ pub struct Entries {
     late: OnceCell<Box<[OnceCell<Entry>]>>,
     /// Room for so many late ones.
     room: usize,
+    late_count: AtomicUsize,
 }
 
 impl Entries {
@@ -23,6 +25,7 @@ impl Entries {
             base,
             late: OnceCell::new(),
             room,
+            late_count: AtomicUsize::new(0),
         }
     }
 
@@ -53,7 +56,13 @@ impl Entries {
 
     /// How many there are by now.
     pub fn count(&self) -> usize {
-        self.base.len() + self.late().count()
+        self.base.len() + self.late_count()
+    }
+
+    /// How many came at run time by now.
+    #[inline]
+    pub fn late_count(&self) -> usize {
+        self.late_count.load(Ordering::Acquire)
     }
 
     /// Adds an entry and returns its number; None when there is no room. By one thread only.
@@ -61,8 +70,9 @@ impl Entries {
         let late = self
             .late
             .get_or_init(|| (0..self.room).map(|_| OnceCell::new()).collect());
-        let at = late.iter().position(|cell| cell.get().is_none())?;
-        late[at].set(entry).ok()?;
+        let at = self.late_count();
+        late.get(at)?.set(entry).ok()?;
+        self.late_count.store(at + 1, Ordering::Release);
         Some(self.base.len() + at)
     }
 }

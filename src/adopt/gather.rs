@@ -2,16 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
-
-use parking_lot::RwLock;
 
 use crate::board::{NameId, Tag, TargetId, WorkerId};
 use crate::config::params::{Probe, Settings, speaks_tls};
 use crate::config::{Config, Subject};
 use crate::ffi::log::Level;
-use crate::ffi::proxy::{BalancerHandle, Server, Worker};
+use crate::ffi::proxy::{Server, Worker};
 use crate::log;
 use crate::logic::addr::Addr;
 
@@ -76,38 +73,15 @@ impl Planned {
         speaks_tls(&self.worker.scheme())
     }
 
+    /// The same for a member that came at run time: only in this epoch, and its route may be edited before all
+    /// children have seen it. No balancer has two members with one URL.
+    pub fn late_identity(&self) -> String {
+        format!("{} {} {}", self.server.name(), self.balancer, self.label)
+    }
+
     /// The port that is probed.
     pub fn probe_port(&self) -> u16 {
         self.settings.port.unwrap_or(self.port)
-    }
-}
-
-/// Members of a balancer, with the number of the live ones' entries.
-pub type Known = Arc<[(Worker, Option<usize>)]>;
-
-/// They can become more at run time. Each copy goes its own way.
-#[derive(Debug)]
-struct Members(RwLock<Known>);
-
-impl Clone for Members {
-    fn clone(&self) -> Self {
-        Self(RwLock::new(self.0.read().clone()))
-    }
-}
-
-/// A balancer with at least one live member.
-#[derive(Clone, Debug)]
-pub struct Group {
-    members: Members,
-    /// `forcerecovery` is on, which is the default.
-    pub recovers: bool,
-    pub handle: BalancerHandle,
-}
-
-impl Group {
-    /// All members that are known by now.
-    pub fn members(&self) -> Known {
-        self.members.0.read().clone()
     }
 }
 
@@ -183,40 +157,6 @@ fn settings_of(
     )
 }
 
-/// The balancers of all servers that have a live member, each once.
-pub fn groups(workers: &mut [Planned], main: Server) -> Vec<Group> {
-    let index: HashMap<usize, usize> = workers
-        .iter()
-        .enumerate()
-        .map(|(i, p)| (p.worker.key(), i))
-        .collect();
-    let mut groups = Vec::new();
-    let mut known = HashSet::new();
-    for server in main.chain() {
-        server.balancers(|balancer| {
-            let members = &balancer.members;
-            let new = members.first().is_some_and(|m| known.insert(m.key()));
-            let members: Vec<(Worker, Option<usize>)> = members
-                .iter()
-                .map(|w| (*w, index.get(&w.key()).copied()))
-                .collect();
-            let live: Vec<usize> = members.iter().filter_map(|(_, at)| *at).collect();
-            if !new || live.is_empty() {
-                return;
-            }
-            for at in live {
-                workers[at].has_peers = members.len() > 1;
-            }
-            groups.push(Group {
-                members: Members(RwLock::new(members.into())),
-                recovers: balancer.recovers,
-                handle: balancer.handle,
-            });
-        });
-    }
-    groups
-}
-
 /// Templates that are missing, and parameters that contradict each other; the error is a line for the log,
 /// and httpd does not start.
 pub fn check(config: &Config, main: Server) -> Result<(), String> {
@@ -287,13 +227,42 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
     }
 }
 
+/// A member that came at run time, in a balancer that these servers have. None when none of them wants it live;
+/// the error says why it is left to httpd.
+pub fn added(
+    config: &Config,
+    worker: Worker,
+    servers: impl Iterator<Item = Server>,
+    main: Server,
+    balancer: &str,
+) -> Result<Option<Planned>, String> {
+    let mut found = None;
+    let mut left = None;
+    for server in servers {
+        let settings = settings_of(config, worker, server, main, Some(balancer));
+        left = left.or_else(|| hands_off(worker, &server.remotes(), settings.as_ref()));
+        if let (Some(settings), None) = (settings, &found) {
+            check_worker(config, worker, server, main, Some(balancer), left.is_some())?;
+            found = Some(Planned {
+                // The time-out on it, if any, is this module's: balancer-manager sets none.
+                connect_most: Some(worker.timeout(server)),
+                ..planned(worker, server, Some(balancer), settings)
+            });
+        }
+    }
+    match (found, left) {
+        (Some(found), Some(reason)) => Err(hands_off_line(found.worker, reason)),
+        (found, _) => Ok(found),
+    }
+}
+
 /// Logs why a worker is left to httpd.
 fn say_hands_off(worker: Worker, reason: &str) {
-    log!(
-        Level::Info,
-        "worker {}: live has no effect: {reason}",
-        worker.name()
-    );
+    log!(Level::Info, "{}", hands_off_line(worker, reason));
+}
+
+fn hands_off_line(worker: Worker, reason: &str) -> String {
+    format!("worker {}: live has no effect: {reason}", worker.name())
 }
 
 /// Why a worker is not for us to touch, if so.

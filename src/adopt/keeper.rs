@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::entry::Progress;
+use super::growth::Growth;
 use super::marks::{Marks, Role};
 use super::observe;
 use super::plan::IDLE_TICK;
@@ -83,6 +84,7 @@ struct Keeper {
     opened_ms: u64,
     marks: Marks,
     rescues: RescueLog,
+    growth: Growth,
     watch: Watch,
     heartbeat_lost: bool,
     /// Since when the heartbeat is late; 0 while it is not.
@@ -107,6 +109,7 @@ impl Keeper {
             opened_ms: 0,
             marks: Marks::default(),
             rescues: RescueLog::default(),
+            growth: Growth::new(child),
             watch: Watch::default(),
             heartbeat_lost: false,
             late_since_ms: 0,
@@ -118,6 +121,7 @@ impl Keeper {
     fn step(&mut self) -> Duration {
         let now = clock::now_ms();
         self.generation = self.child.board.generation();
+        self.growth.step(self.child, self.leads());
         let busy = self.adopt(now);
         self.lead(now);
         self.clear_seats(now);
@@ -164,6 +168,12 @@ impl Keeper {
     fn jittered(&self, now: u64) -> Duration {
         let spread = (now ^ u64::from(self.child.pid).wrapping_mul(0x9E37_79B9)) % 100;
         IDLE_TICK - Duration::from_millis(spread)
+    }
+
+    fn leads(&self) -> bool {
+        self.leader
+            .as_ref()
+            .is_some_and(|leader| !leader.has_ended())
     }
 
     fn adopt(&mut self, now: u64) -> bool {
@@ -220,7 +230,7 @@ impl Keeper {
     fn lead(&mut self, now: u64) {
         let child = self.child;
         let may = self.may_lead(now);
-        if let Some(leader) = self.leader.take() {
+        if let Some(mut leader) = self.leader.take() {
             if !may {
                 leader.stop();
                 // The next one need not wait for its tick.
@@ -228,14 +238,20 @@ impl Keeper {
             } else if leader.has_ended() {
                 leader.stop();
                 self.lead_after_ms = now + LEAD_AGAIN_MS;
-            } else {
+            } else if !self.growth.has_changed() {
+                self.leader = Some(leader);
+            } else if !leader.end() {
+                // Never two monitors at once.
                 self.leader = Some(leader);
             }
-        } else if may
+            // Else a new one begins with what was added, too; what the last one knew is on the board.
+        }
+        if self.leader.is_none()
+            && may
             && now >= self.lead_after_ms
             && let Some(lock) = child.lock.try_lock()
         {
-            let plan = &child.monitor;
+            let plan = self.growth.take_plan();
             match Leader::start(lock, child.board, child.bell, plan, child.pid, child.epoch) {
                 Ok(leader) => self.leader = Some(leader),
                 Err(e) => {

@@ -5,7 +5,7 @@
 
 use super::child::Child;
 use super::entry::Entry;
-use super::gather::Group;
+use super::groups::Group;
 use super::observe;
 use super::plan::Plan;
 use crate::board::{Board, Counter, Kick};
@@ -129,7 +129,7 @@ impl Marks {
                 self.waits |= mark.release(child, at, *kept, now);
             }
             if let Some(timeout) = entry.connect_timeout() {
-                entry.planned.worker.change_connect_timeout(timeout);
+                entry.planned.worker.keep_connect_timeout(timeout);
             }
         }
         if group.recovers && role == Role::Leads {

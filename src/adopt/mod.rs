@@ -5,6 +5,8 @@ pub mod desks;
 pub mod entries;
 pub mod entry;
 pub mod gather;
+pub mod groups;
+pub mod growth;
 pub mod keeper;
 pub mod marks;
 pub mod observe;

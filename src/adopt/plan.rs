@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::gather::{self, Group, Planned, Source};
+use super::gather::{self, Planned, Source};
+use super::groups::{self, Group};
 use super::marks;
 use super::tasks::Tasks;
 use crate::board::{Board, Capacity, Ledger, NameId, TargetId, WorkerId};
@@ -36,6 +37,8 @@ const CAPACITY: Capacity = Capacity {
 pub struct Plan {
     pub board: Board,
     pub epoch: u64,
+    /// The main server.
+    pub main: Server,
     pub lock: &'static LockFile,
     pub bell: &'static Bell,
     pub workers: Vec<Planned>,
@@ -70,9 +73,13 @@ pub fn take() -> Option<Plan> {
 
 /// Decides for the configuration just read. The error is a message for the log; httpd does not start.
 pub fn make(main: Server) -> Result<(), String> {
-    let found = config::with(|c| gather::workers(c, main));
+    let (found, groups) = config::with(|c| {
+        let mut found = gather::workers(c, main);
+        let groups = groups::groups(c, &mut found, main);
+        (found, groups)
+    });
     let mut life = LIFE.lock();
-    if found.is_empty() {
+    if found.is_empty() && groups.is_empty() {
         if let Some(life) = life.as_mut() {
             life.begin_epoch();
         }
@@ -82,7 +89,7 @@ pub fn make(main: Server) -> Result<(), String> {
         Some(life) => life,
         none => none.insert(Life::new()?),
     };
-    let plan = life.plan(found, main)?;
+    let plan = life.plan(found, groups, main)?;
     *PLAN.lock() = Some(plan);
     Ok(())
 }
@@ -107,13 +114,18 @@ impl Life {
         })
     }
 
-    fn plan(&mut self, mut workers: Vec<Planned>, main: Server) -> Result<Plan, String> {
-        let groups = gather::groups(&mut workers, main);
+    fn plan(
+        &mut self,
+        mut workers: Vec<Planned>,
+        groups: Vec<Group>,
+        main: Server,
+    ) -> Result<Plan, String> {
         let mut tasks = Tasks::of(&workers);
         self.find_slots(&mut tasks, &mut workers)?;
         Ok(Plan {
             board: self.board,
             epoch: self.epoch,
+            main,
             lock: self.lock,
             bell: self.bell,
             workers,
@@ -170,6 +182,7 @@ impl Life {
     /// Old children stop leading as soon as they see the new epoch.
     fn begin_epoch(&mut self) {
         self.epoch += 1;
+        self.board.free_late();
         self.board.announce_epoch(self.epoch);
         // The last leader may have been gone for long: its successor has the usual time to speak up.
         self.board.heartbeat(clock::now_ms());

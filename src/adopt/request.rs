@@ -45,6 +45,8 @@ struct Top {
     /// The worker of the last attempt and its entry: most often the next one's, too.
     worker: Cell<usize>,
     entry: Cell<Option<u32>>,
+    /// How many workers had come at run time then.
+    late: Cell<usize>,
 }
 
 /// What one thread knows of its attempts.
@@ -62,6 +64,7 @@ thread_local! {
             fresh: Cell::new(false),
             worker: Cell::new(0),
             entry: Cell::new(None),
+            late: Cell::new(0),
         }
     };
     static HERE: Here = const { Here { stack: RefCell::new(Vec::new()), desk: OnceCell::new() } };
@@ -160,9 +163,16 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
 /// The worker's entry, if it is live.
 fn entry_of(child: &Child, worker: Worker) -> Option<u32> {
     TOP.with(|top| {
-        if top.worker.get() != worker.key() {
+        let same = top.worker.get() == worker.key();
+        if let (true, Some(entry)) = (same, top.entry.get()) {
+            return Some(entry);
+        }
+        // One that is not live may be so a moment later, when it came at run time.
+        let late = child.entries.late_count();
+        if !same || top.late.get() != late {
             top.worker.set(worker.key());
             top.entry.set(child.entry_of(worker));
+            top.late.set(late);
         }
         top.entry.get()
     })

@@ -12,7 +12,7 @@ use crate::logic::addr::{Addr, Families};
 use crate::logic::health::Rules;
 use crate::logic::statuses::Statuses;
 use crate::monitor::probe::{self, HttpCheck, Kind, TargetTask, TlsCheck};
-use crate::monitor::run::NameTask;
+use crate::monitor::run::{NameTask, Plan as MonitorPlan};
 
 /// The tasks, and for each worker which are its own.
 #[derive(Debug)]
@@ -27,13 +27,20 @@ pub struct Tasks {
 
 impl Tasks {
     pub fn of(workers: &[Planned]) -> Self {
+        Self::beyond(&MonitorPlan::default(), workers)
+    }
+
+    /// The tasks of a plan, and behind them those that further workers add.
+    pub fn beyond(plan: &MonitorPlan, workers: &[Planned]) -> Self {
         let mut tasks = Self {
-            names: Vec::new(),
-            targets: Vec::new(),
+            names: plan.names.clone(),
+            targets: plan.targets.clone(),
             name_of: Vec::new(),
             target_of: Vec::new(),
         };
-        let (mut names, mut targets) = (HashMap::new(), HashMap::new());
+        let numbered = |keys: Vec<String>| keys.into_iter().zip(0..).collect();
+        let mut names = numbered(plan.names.iter().map(|t| t.name.clone()).collect());
+        let mut targets = numbered(plan.targets.iter().map(|t| t.key.clone()).collect());
         for worker in workers {
             let name = match worker.source {
                 Source::Fixed(_) => None,

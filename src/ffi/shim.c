@@ -11,6 +11,7 @@
 #pragma weak ap_proxy_acquire_connection
 #pragma weak ap_proxy_release_connection
 #pragma weak ap_proxy_determine_address
+#pragma weak ap_proxy_sync_balancer
 
 extern module AP_MODULE_DECLARE_DATA proxy_live_module;
 extern module AP_MODULE_DECLARE_DATA core_module;
@@ -240,6 +241,75 @@ int live_balancer_fails_on_timeout(const proxy_balancer *b)
 int live_balancer_binds_sessions(const proxy_balancer *b)
 {
     return b->s->sticky_force;
+}
+
+/* Members were added in another process, which this one has not looked at yet. Without a lock: a first look. */
+int live_balancer_is_outdated(const proxy_balancer *b)
+{
+    return __atomic_load_n(&b->s->wupdated, __ATOMIC_ACQUIRE) > __atomic_load_n(&b->wupdated, __ATOMIC_RELAXED);
+}
+
+int live_balancer_count(const proxy_balancer *b)
+{
+    return __atomic_load_n(&b->workers->nelts, __ATOMIC_ACQUIRE);
+}
+
+/* The lock under which requests choose members and add those of other processes. */
+int live_balancer_trylock(proxy_balancer *b)
+{
+    return b->tmutex != NULL && apr_thread_mutex_trylock(b->tmutex) == APR_SUCCESS;
+}
+
+void live_balancer_unlock(proxy_balancer *b)
+{
+    apr_thread_mutex_unlock(b->tmutex);
+}
+
+int live_balancer_sync(proxy_balancer *b, server_rec *s)
+{
+    if (ap_proxy_sync_balancer == NULL) {
+        return APR_ENOTIMPL;
+    }
+    return ap_proxy_sync_balancer(b, s, live_proxy_conf(s));
+}
+
+/* balancer-manager may be adding one in another thread right now: the count is read first (it is raised last), and
+ * the place may still be empty. */
+proxy_worker *live_balancer_member(const proxy_balancer *b, int i)
+{
+    int count = live_balancer_count(b);
+    proxy_worker *const *members = __atomic_load_n((proxy_worker *const **)&b->workers->elts, __ATOMIC_ACQUIRE);
+
+    return i < count ? __atomic_load_n(&members[i], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Whether this member is complete: it has its shared part in the balancer's slots, and its pool of connections.
+ * One that balancer-manager is still making may hold any value as its `s`, which is compared, never followed. */
+int live_balancer_shares(const proxy_balancer *b, const proxy_worker *w)
+{
+    const proxy_worker_shared *shared = __atomic_load_n(&w->s, __ATOMIC_ACQUIRE);
+    int i;
+
+    if (b->storage == NULL || b->wslot == NULL || __atomic_load_n(&w->cp, __ATOMIC_ACQUIRE) == NULL) {
+        return 0;
+    }
+    for (i = 0; i < b->max_workers; i++) {
+        void *slot = NULL;
+
+        if (b->storage->dptr(b->wslot, (unsigned int)i, &slot) == APR_SUCCESS && slot == (const void *)shared) {
+            return shared->hash.def != 0 && shared->hash.fnv != 0;
+        }
+    }
+    return 0;
+}
+
+/* As mod_proxy_balancer sets the attempts of a balancer of several members when a child begins. */
+void live_balancer_allow_attempts(proxy_balancer *b, int attempts)
+{
+    if (!b->s->max_attempts_set) {
+        b->s->max_attempts = attempts;
+        b->s->max_attempts_set = 1;
+    }
 }
 
 /* What proxy_handler() does after a failed connect. */

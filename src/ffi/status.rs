@@ -117,6 +117,16 @@ impl Worker {
         }
     }
 
+    /// The same for a member that may have come at run time, on which nobody has put one yet.
+    pub fn keep_connect_timeout(&self, timeout: Duration) {
+        self.change_connect_timeout(timeout);
+        if !self.has_connect_timeout() {
+            // SAFETY: httpd writes the neighbours of this bit-field before others know the member, and later, when
+            // further processes initialize it, only with what they are. A mark lost that way is put back.
+            unsafe { sys::live_connect_timeout_mark(self.shared_raw(), 1) }
+        }
+    }
+
     /// The time-out of connects without `connectiontimeout`: of the worker, of mod_proxy, of the server.
     pub fn timeout(&self, server: Server) -> Duration {
         // SAFETY: reads the worker's shared part and the server's configuration, both live.

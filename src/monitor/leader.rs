@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const STOP_WAIT: Duration = Duration::from_millis(500);
 /// This child leads as long as this lives and the monitor runs.
 #[derive(Debug)]
 pub struct Leader {
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     thread: JoinHandle<()>,
 }
 
@@ -34,7 +35,7 @@ impl Leader {
         lock: LeaderLock,
         board: Board,
         bell: &'static Bell,
-        plan: &'static Plan,
+        plan: Arc<Plan>,
         pid: u32,
         epoch: u64,
     ) -> io::Result<Self> {
@@ -43,11 +44,14 @@ impl Leader {
             // Dropped last, also while a panic unwinds to the guard.
             let _lock = lock;
             guard("monitor", (), || {
-                lead(board, bell, plan, pid, epoch, stopped)
+                lead(board, bell, &plan, pid, epoch, stopped)
             });
             board.clear_leader(pid);
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop: Some(stop),
+            thread,
+        })
     }
 
     /// The monitor has ended by itself: it panicked or could not start.
@@ -56,12 +60,18 @@ impl Leader {
     }
 
     /// Ends the monitor and waits a bounded time for it.
-    pub fn stop(self) {
-        drop(self.stop);
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    /// The same; true when it has ended, and the lock is free.
+    pub fn end(&mut self) -> bool {
+        self.stop = None;
         let until = Instant::now() + STOP_WAIT;
         while !self.thread.is_finished() && Instant::now() < until {
             thread::pause_us(100);
         }
+        self.has_ended()
     }
 }
 

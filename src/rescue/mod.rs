@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::time::Duration;
 
 use crate::adopt::child::Child;
-use crate::adopt::gather::Group;
+use crate::adopt::groups::Group;
 use crate::adopt::request::Over;
 use crate::board::RescueCount;
 use crate::ffi::hold::Reached;

@@ -50,6 +50,7 @@ mod rescue_log;
 mod rescue_params;
 mod rescue_places;
 mod rescue_rules;
+mod runtime;
 mod schemes;
 mod search;
 mod slow;

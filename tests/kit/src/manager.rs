@@ -52,16 +52,27 @@ impl Manager<'_> {
     /// Posts an edit of a member: `w_status_D=1`, `w_hm=TCP`.
     #[track_caller]
     pub fn edit(&self, member: &str, edit: &str) {
+        self.post(&format!("w={member}&{edit}"));
+    }
+
+    #[track_caller]
+    fn post(&self, edit: &str) {
         let page = self.page("");
         let nonce = nonce_of(&page, &self.balancer)
             .unwrap_or_else(|| panic!("no nonce of {}: {page}", self.balancer));
-        let body = format!("b={}&w={member}&nonce={nonce}&{edit}", self.balancer);
+        let body = format!("b={}&nonce={nonce}&{edit}", self.balancer);
         let mut request = Request::post("/balancer-manager", 0)
             .header("Referer", "http://front.test/balancer-manager")
             .header("Content-Type", "application/x-www-form-urlencoded");
         request.body = body.into_bytes();
         let reply = self.httpd.send(&request).expect("an answer to the edit");
         assert_eq!(reply.status, 200, "{edit}: {}", reply.text());
+    }
+
+    /// Adds a member (`growth=`); it begins disabled.
+    #[track_caller]
+    pub fn add(&self, member: &str) {
+        self.post(&format!("b_wyes=1&b_nwrkr={member}"));
     }
 
     #[track_caller]
