@@ -1,8 +1,12 @@
 //! Members that are added at run time, in balancer-manager.
 
 use crate::common::pool::*;
+use crate::common::processes::{leader, takeover};
 use crate::common::*;
-use live_kit::{Backend, Builder, Httpd, MANAGER, Mpm, World, eventually, pause, scenario_within};
+use live_kit::{
+    Backend, Builder, Httpd, MANAGER, Manager, Mpm, Type, World, answers, eventually, pause,
+    scenario_within,
+};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(150);
@@ -21,6 +25,15 @@ fn growing() -> String {
 /// What the leader says of a member that it took up.
 fn taken_up(httpd: &Httpd, member: &str) -> usize {
     httpd.logged(&format!("worker {member}: added at run time: live"))
+}
+
+/// Adds a member, waits until it is taken up, and enables it.
+#[track_caller]
+fn add(httpd: &Httpd, manager: &Manager, member: &str) {
+    let before = taken_up(httpd, member);
+    manager.add(member);
+    eventually(PATIENCE, || taken_up(httpd, member) > before);
+    manager.edit(member, "w_status_D=0");
 }
 
 /// Starts and waits until the configured member is followed.
@@ -78,4 +91,187 @@ fn a_member_is_taken_up_event() {
 #[test]
 fn a_member_is_taken_up_prefork() {
     scenario_within(LIMIT, |w: &mut World| is_taken_up(w, Mpm::Prefork));
+}
+
+/// Members of the name (and port) of a configured one have their queries (and probes) together with it.
+#[test]
+fn names_and_probes_are_shared() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, _b) = backends();
+        let other = Backend::start("O", "127.0.0.2:9001");
+        set_members(w);
+        let second = GROWS
+            .replace("pool", "second")
+            .replace("/ bal", "/second/ bal");
+        let second = second.replace("BalancerMember http://one.test:9000", "");
+        let text = format!("{second}\n{}", growing());
+        let httpd = start_growing(w.httpd().live(&text), &a);
+        w.dns.forget();
+        add(&httpd, &httpd.manager("second"), ONE);
+        add(&httpd, &httpd.manager("pool"), "http://one.test:9001");
+        wait_probed(&[&other]);
+        let before = (a.probed(), other.probed());
+        pause(6.0);
+        let probes = (a.probed() - before.0, other.probed() - before.1);
+        assert!((1..=6).contains(&probes.0), "{probes:?} in 6 s, every 2 s");
+        assert!((1..=6).contains(&probes.1), "{probes:?} in 6 s, every 2 s");
+        assert_eq!(w.dns.count("one.test", Type::A), 0);
+        assert_eq!(used(&httpd), ["A", "O"]);
+        assert_eq!(httpd.get("/second/").backend, "A");
+    });
+}
+
+/// The leader dies right after the member came, and later once more: what follows it knows all.
+#[test]
+fn the_leader_is_killed() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        w.dns.set("two.test", short(&[IP_B]));
+        let _moved = backend("C", "127.0.0.4");
+        let httpd = start_growing(troubled(w.httpd().live(&growing())), &a);
+        let manager = httpd.manager("pool");
+        let dead = leader(&httpd);
+        manager.add(TWO);
+        httpd.kill9(dead);
+        takeover(&httpd, dead);
+        wait_probed(&[&b]);
+        manager.edit(TWO, "w_status_D=0");
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+        let dead = leader(&httpd);
+        httpd.kill9(dead);
+        takeover(&httpd, dead);
+        w.dns.set("two.test", short(&["127.0.0.4"]));
+        eventually(PATIENCE, || used(&httpd) == ["A", "C"]);
+        assert!(taken_up(&httpd, TWO) <= 1, "once at most");
+    });
+}
+
+/// A balancer that begins without any member; no other worker is live.
+#[test]
+fn an_empty_balancer() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let empty = GROWS.replace("BalancerMember http://one.test:9000", "");
+        let text = format!("{MANAGER}\n{empty}");
+        let httpd = troubled(w.httpd().live(&text)).start();
+        let manager = httpd.manager("pool");
+        for member in [ONE, TWO] {
+            add(&httpd, &manager, member);
+        }
+        wait_probed(&[&a, &b]);
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+        let load = httpd.load().clients(8).start();
+        pause(0.5);
+        a.kill();
+        wait_down(&httpd, ONE);
+        assert_eq!(used(&httpd), ["B"]);
+        load.stop().assert_clean(PROMPT);
+    });
+}
+
+/// Without BalancerPersist a reload forgets members, with it they come back.
+fn after_a_reload(w: &mut World, persist: bool) {
+    let (a, b) = backends();
+    set_members(w);
+    let more = if persist { "BalancerPersist On\n" } else { "" };
+    let text = format!("{more}{}", growing());
+    let mut httpd = start_growing(troubled(w.httpd().live(&text)), &a);
+    let manager = httpd.manager("pool");
+    add(&httpd, &manager, TWO);
+    eventually(BACK, || used(&httpd) == ["A", "B"]);
+    httpd.graceful();
+    pause(1.0);
+    let before = b.probed();
+    if persist {
+        eventually(PATIENCE, || taken_up(&httpd, TWO) == 2);
+        eventually(PATIENCE, || b.probed() > before);
+        b.kill();
+        wait_down(&httpd, TWO);
+        assert_eq!(used(&httpd), ["A"]);
+        b.revive();
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+        httpd.stop();
+        httpd.start_again();
+        eventually(PATIENCE, || taken_up(&httpd, TWO) == 3);
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+    } else {
+        let manager = httpd.manager("pool");
+        pause(3.0);
+        assert_eq!(used(&httpd), ["A"]);
+        assert_eq!(b.probed(), before);
+        assert_eq!(manager.members(), [ONE]);
+        // Added once more, to slots that were freed.
+        add(&httpd, &manager, TWO);
+        eventually(PATIENCE, || b.probed() > before);
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+    }
+}
+
+#[test]
+fn a_reload_forgets() {
+    scenario_within(LIMIT, |w: &mut World| after_a_reload(w, false));
+}
+
+#[test]
+fn a_reload_with_balancer_persist() {
+    scenario_within(LIMIT, |w: &mut World| after_a_reload(w, true));
+}
+
+/// Each virtual host's ProxyLive counts for members of its balancers; a balancer that it inherits has its members in
+/// all of them.
+#[test]
+fn virtual_hosts() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        let c = backend("C", "127.0.0.4");
+        set_members(w);
+        for (name, ip) in [("three.test", "127.0.0.4"), ("four.test", IP_A)] {
+            w.dns.set(name, answers(&[ip], 600));
+        }
+        let balancer = |name: &str| {
+            format!(
+                "<Proxy balancer://{name}>\nBalancerMember http://one.test:9000\nProxySet growth=3\n</Proxy>
+                ProxyPass /{name}/ balancer://{name}/\n"
+            )
+        };
+        let text = format!(
+            "{MANAGER}\nProxyLiveTemplate quick liveinterval=500ms\n{shared}
+            <VirtualHost *:8080>\nServerName off.front\n{MANAGER}\n</VirtualHost>
+            <VirtualHost *:8080>\nServerName on.front\n{MANAGER}\nProxyLive on quick\n{own}\n</VirtualHost>
+            <VirtualHost *:8080>\nServerName none.front\nProxyPassInherit off\n{MANAGER}\n{none}\n</VirtualHost>",
+            shared = balancer("shared"),
+            own = balancer("own"),
+            none = balancer("none"),
+        );
+        let httpd = w.httpd().live(&text).start();
+        wait_known(&httpd, "one.test");
+        // The template of the virtual host.
+        let own = httpd.manager("own").of("on.front");
+        add(&httpd, &own, TWO);
+        wait_probed(&[&b]);
+        let before = b.probed();
+        pause(5.0);
+        let probes = b.probed() - before;
+        assert!(
+            (5..=12).contains(&probes),
+            "{probes} probes in 5 s, every 500 ms"
+        );
+        // An inherited balancer, through the page of another virtual host: live because one of them wants it so.
+        let shared = httpd.manager("shared").of("off.front");
+        add(&httpd, &shared, "http://three.test:9000");
+        wait_probed(&[&c]);
+        let url = "http://on.front/shared/";
+        eventually(BACK, || (0..8).any(|_| httpd.get(url).backend == "C"));
+        // ProxyLive is not for this one.
+        let none = httpd.manager("none").of("none.front");
+        none.add("http://four.test:9000");
+        pause(2.0);
+        assert_eq!(w.dns.count("four.test", Type::A), 0);
+        assert_eq!(httpd.logged("four.test:9000: added at run time"), 0);
+        none.edit("http://four.test:9000", "w_status_D=0");
+        assert_eq!(httpd.get("http://none.front/none/").backend, "A");
+        assert!(a.probed() > 0);
+    });
 }

@@ -13,6 +13,8 @@ ProxyPass /balancer-manager !";
 pub struct Manager<'a> {
     httpd: &'a Httpd,
     balancer: String,
+    /// Of which virtual host.
+    host: String,
 }
 
 impl Httpd {
@@ -21,11 +23,18 @@ impl Httpd {
         Manager {
             httpd: self,
             balancer: balancer.to_owned(),
+            host: "front.test".to_owned(),
         }
     }
 }
 
 impl Manager<'_> {
+    /// The same balancer in another virtual host.
+    pub fn of(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
     /// Flags of a member (`http://one.test:9000`) in httpd's words, sorted: `Dis`, `Drn`, `Err`, `HcFl`, `Ign`, `Init`,
     /// `Ok`, `Spar`, `Stby`, `Stop`.
     ///
@@ -61,8 +70,9 @@ impl Manager<'_> {
         let nonce = nonce_of(&page, &self.balancer)
             .unwrap_or_else(|| panic!("no nonce of {}: {page}", self.balancer));
         let body = format!("b={}&nonce={nonce}&{edit}", self.balancer);
-        let mut request = Request::post("/balancer-manager", 0)
-            .header("Referer", "http://front.test/balancer-manager")
+        let page = self.url("");
+        let mut request = Request::post(&page, 0)
+            .header("Referer", &page)
             .header("Content-Type", "application/x-www-form-urlencoded");
         request.body = body.into_bytes();
         let reply = self.httpd.send(&request).expect("an answer to the edit");
@@ -75,10 +85,21 @@ impl Manager<'_> {
         self.post(&format!("b_wyes=1&b_nwrkr={member}"));
     }
 
+    fn url(&self, query: &str) -> String {
+        format!("http://{}/balancer-manager{query}", self.host)
+    }
+
+    /// The members, in the order in which they came.
+    #[track_caller]
+    pub fn members(&self) -> Vec<String> {
+        let page = self.page("?xml=1");
+        members_of(&page, &self.balancer).unwrap_or_default()
+    }
+
     #[track_caller]
     fn page(&self, query: &str) -> String {
-        let path = format!("/balancer-manager{query}");
-        let request = Request::get(&path).header("Referer", "http://front.test/balancer-manager");
+        let path = self.url(query);
+        let request = Request::get(&path).header("Referer", &self.url(""));
         let reply = self.httpd.send(&request).expect("balancer-manager");
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
         reply.text()
@@ -98,6 +119,17 @@ fn flags_of<'t>(page: &'t str, balancer: &str, member: &str) -> Option<&'t str> 
     Some(between(worker, "<httpd:status>", "</httpd:status>")?.0)
 }
 
+fn members_of(page: &str, balancer: &str) -> Option<Vec<String>> {
+    let name = format!("<httpd:name>balancer://{balancer}</httpd:name>");
+    let (mut rest, _) = between(page, &name, "</httpd:workers>")?;
+    let mut found = Vec::new();
+    while let Some((member, more)) = between(rest, "<httpd:name>", "</httpd:name>") {
+        found.push(member.to_owned());
+        rest = more;
+    }
+    Some(found)
+}
+
 fn nonce_of<'t>(page: &'t str, balancer: &str) -> Option<&'t str> {
     let (_, rest) = page.split_once(&format!("?b={balancer}&amp;"))?;
     let (_, rest) = rest.split_once("nonce=")?;
@@ -107,7 +139,7 @@ fn nonce_of<'t>(page: &'t str, balancer: &str) -> Option<&'t str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{flags_of, nonce_of};
+    use super::{flags_of, members_of, nonce_of};
 
     #[test]
     fn pages() {
@@ -118,6 +150,7 @@ mod tests {
         assert_eq!(flags_of(page, "a", "http://x"), Some("Init Ok "));
         assert_eq!(flags_of(page, "b", "http://x"), Some("Init Err "));
         assert_eq!(flags_of(page, "a", "http://y"), None);
+        assert_eq!(members_of(page, "b").unwrap(), ["http://x"]);
         let link = "<a href=\"/m?b=a&amp;w=http://x&amp;nonce=12-ab\">";
         assert_eq!(nonce_of(link, "a"), Some("12-ab"));
         assert_eq!(nonce_of(link, "b"), None);
