@@ -3,7 +3,7 @@
 
 use super::peers::{Kind, Peers, Visits};
 use crate::processes::{Monitor, cpu_of};
-use live_kit::{Backend, Builder, Httpd, Records, World, eventually, pause};
+use live_kit::{Backend, Httpd, LoadBuilder, Record, Records, World, eventually, pause};
 use std::time::{Duration, Instant};
 
 const TARGETS: usize = 1_000;
@@ -13,8 +13,9 @@ const INTERVAL: f64 = 1.0;
 /// The application that requests go to.
 const APP: &str = "127.0.0.2:9000";
 const PORTS: [(u16, Kind); 3] = [(9_010, Kind::Tcp), (9_011, Kind::Tls), (9_012, Kind::Http)];
-/// Seconds of each kind of load.
-const LOAD: Duration = Duration::from_secs(8);
+/// Loads on each httpd, and how long each takes.
+const ROUNDS: usize = 8;
+const ROUND: Duration = Duration::from_secs(1);
 
 pub fn run(world: &mut World) {
     println!(
@@ -26,13 +27,24 @@ pub fn run(world: &mut World) {
     (0..TARGETS)
         .filter(|n| is_gone(*n))
         .for_each(|n| world.vanish(&address(n)));
-    let before = Beside::of(&stock(world).start());
+    let stock = world.httpd().expect("").config(&config(false)).start();
+    let [before] = Beside::of([&stock]);
     let httpd = live(world);
     costs(&httpd, &peers);
-    let beside = Beside::of(&httpd);
-    drop(httpd);
-    let after = Beside::of(&stock(world).start());
-    beside.print(&before, &after);
+    let [beside, stock] = Beside::of([&httpd, &stock]);
+    let ratio = ratio(&beside, &stock);
+    before.print("requests, stock httpd, before the probes began");
+    stock.print("requests, stock httpd, while they run");
+    beside.print("requests, the httpd that probes");
+    println!(
+        "{:<58} {ratio:.3}",
+        "requests, the httpd that probes / stock, beside each other"
+    );
+    let log = httpd.error_log();
+    let of_app = |line: &&str| line.contains(APP) && line.contains(":warn]");
+    log.lines()
+        .filter(of_app)
+        .for_each(|line| println!("   {line}"));
 }
 
 fn is_gone(n: usize) -> bool {
@@ -74,16 +86,11 @@ fn config(live: bool) -> String {
     text
 }
 
-fn stock(world: &mut World) -> Builder {
-    world.httpd().expect("").config(&config(false))
-}
-
 fn live(world: &mut World) -> Httpd {
     let httpd = world.httpd().expect("").live(&config(true)).start();
     let gone = (0..TARGETS).filter(|n| is_gone(*n)).count();
-    // Each child says so of its own worker.
     eventually(Duration::from_secs(60), || {
-        httpd.logged(": up -> down") >= gone
+        httpd.logged(" unknown -> down (") >= gone
     });
     pause(5.0);
     httpd
@@ -95,15 +102,22 @@ fn costs(httpd: &Httpd, peers: &Peers) {
     let late = httpd.logged("probes are late");
     peers.take();
     let (began, thread, child) = (Instant::now(), monitor.cpu(), cpu_of(monitor.pid));
+    let beside = cpu_of(std::process::id());
     pause(TIME);
     let (thread, child) = (monitor.cpu() - thread, cpu_of(monitor.pid) - child);
     let visits = peers.take();
     let percent = |cpu: f64| 100.0 * cpu / began.elapsed().as_secs_f64();
+    let peers_cpu = cpu_of(std::process::id()) - beside;
     println!(
         "{:<58} {:.1} % of a core (its monitor thread {:.1} %)   goal < 20 %",
         format!("CPU of the leading child, {TIME} s"),
         percent(child),
         percent(thread)
+    );
+    println!(
+        "{:<58} {:.1} % of a core",
+        "CPU of the peers, on the same machine",
+        percent(peers_cpu)
     );
     intervals(&visits);
     println!(
@@ -144,50 +158,67 @@ fn part(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(at).copied().unwrap_or(0.0)
 }
 
-/// What requests meet: as many as possible, and a steady few.
+/// What requests of one httpd meet: as many as possible, and a steady few.
+#[derive(Default)]
 struct Beside {
-    per_second: f64,
-    /// Of the steady ones, in milliseconds, sorted.
+    per_second: Vec<f64>,
+    /// Of the steady ones, in milliseconds.
     took: Vec<f64>,
-    failed: usize,
+    failed: Vec<Record>,
 }
 
 impl Beside {
-    fn of(httpd: &Httpd) -> Beside {
-        let load = || httpd.load().path("/app/");
-        load().run(Duration::from_secs(1));
-        let (began, fast) = (Instant::now(), load().pause(Duration::ZERO).run(LOAD));
-        let per_second = fast.len() as f64 / began.elapsed().as_secs_f64();
-        let steady: Records = load().run(LOAD);
-        let millis = |took: Duration| took.as_secs_f64() * 1e3;
-        let mut took: Vec<f64> = steady.0.iter().map(|r| millis(r.took)).collect();
-        took.sort_by(f64::total_cmp);
-        Beside {
-            per_second,
-            took,
-            failed: fast.failed().len() + steady.failed().len(),
+    /// Of each of these, in short alternating rounds.
+    fn of<const N: usize>(httpds: [&Httpd; N]) -> [Beside; N] {
+        let mut all = std::array::from_fn(|_| Beside::default());
+        let load = |httpd: &Httpd| httpd.load().path("/app/");
+        for httpd in httpds {
+            load(httpd).run(ROUND);
         }
+        for _ in 0..ROUNDS {
+            for (httpd, one) in httpds.iter().zip(&mut all) {
+                one.add(load(httpd));
+            }
+        }
+        all
     }
 
-    fn print(&self, before: &Beside, after: &Beside) {
-        for (what, one) in [
-            ("requests, stock httpd, before", before),
-            ("requests, stock httpd, after", after),
-            ("requests beside the probes", self),
-        ] {
+    fn add(&mut self, load: LoadBuilder) {
+        let began = Instant::now();
+        let fast = load.clone().pause(Duration::ZERO).run(ROUND);
+        self.per_second
+            .push(fast.len() as f64 / began.elapsed().as_secs_f64());
+        let steady = load.run(ROUND);
+        let millis = |r: &Record| r.took.as_secs_f64() * 1e3;
+        self.took.extend(steady.0.iter().map(millis));
+        let failed = |records: &Records| records.failed().into_iter().cloned().collect::<Vec<_>>();
+        self.failed.extend(failed(&fast));
+        self.failed.extend(failed(&steady));
+    }
+
+    fn print(mut self, what: &str) {
+        self.per_second.sort_by(f64::total_cmp);
+        self.took.sort_by(f64::total_cmp);
+        println!(
+            "{what:<58} {:.0}/s at full speed; steady: median {:.2} ms, 99 of 100 {:.2} ms; {} failed",
+            part(&self.per_second, 50),
+            part(&self.took, 50),
+            part(&self.took, 99),
+            self.failed.len()
+        );
+        for one in &self.failed {
             println!(
-                "{what:<58} {:.0}/s at full speed; steady: median {:.2} ms, 99 of 100 {:.2} ms; {} failed",
-                one.per_second,
-                part(&one.took, 50),
-                part(&one.took, 99),
-                one.failed
+                "   failed: {} {:?} after {:.1?}",
+                one.status, one.failure, one.took
             );
         }
-        let stock = (before.per_second + after.per_second) / 2.0;
-        println!(
-            "{:<58} {:.3}",
-            "requests beside the probes, at full speed: ratio",
-            self.per_second / stock
-        );
     }
+}
+
+/// The median of `live`'s throughput against `stock`'s of the same round.
+fn ratio(live: &Beside, stock: &Beside) -> f64 {
+    let both = live.per_second.iter().zip(&stock.per_second);
+    let mut ratios: Vec<f64> = both.map(|(live, stock)| live / stock).collect();
+    ratios.sort_by(f64::total_cmp);
+    part(&ratios, 50)
 }
