@@ -1,12 +1,16 @@
 //! HTTP probes: one GET, and the status of its answer.
 //!
-//! Always HTTP/1.1, no redirect is followed, the body is not read: when the header is complete the connection is reset.
+//! Always HTTP/1.1, no redirect is followed, the body does not matter: with the header all is said. What is short of a
+//! body is read all the same and thrown away, so that servers need not log that their reader left; then the connection
+//! is reset.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::HttpCheck;
 use super::tcp::{self, Limit};
@@ -14,6 +18,11 @@ use super::tls::{self, Tls};
 use crate::logic::flaw::Flaw;
 use crate::logic::health::{Layer, Reason};
 use crate::logic::http_answer::Answer;
+
+/// So much of a body is waited for, ...
+const REST: Duration = Duration::from_millis(100);
+/// ... and so many bytes of it are read.
+const REST_BYTES: usize = 64 * 1024;
 
 const SILENT: Reason = Reason::Silent(Layer::Http);
 const RESET: Reason = Reason::Malformed(Flaw::Reset);
@@ -55,7 +64,7 @@ fn request(check: &HttpCheck) -> String {
 
 /// The status of the final answer.
 async fn ask(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: &str,
 ) -> Result<u16, Reason> {
     // A server that answers and closes before it has read everything has answered.
@@ -67,6 +76,9 @@ async fn ask(
             Ok(0) => return Err(ended(&answer, sent.is_ok())),
             Ok(len) => {
                 if let Some(decided) = answer.feed(&bytes[..len]) {
+                    if decided.is_ok() {
+                        tokio::spawn(timeout(REST, read_rest(stream)));
+                    }
                     return decided.map_err(Reason::Malformed);
                 }
             }
@@ -79,6 +91,16 @@ async fn ask(
                 return Err(tls::fault(&error).unwrap_or_else(of_socket));
             }
         }
+    }
+}
+
+/// Reads what is left of an answer, up to [`REST_BYTES`]. The verdict does not wait for it.
+async fn read_rest(mut stream: impl AsyncRead + Unpin) {
+    let (mut bytes, mut left) = ([0; 2048], REST_BYTES);
+    while let Ok(len @ 1..) = stream.read(&mut bytes).await
+        && left > len
+    {
+        left -= len;
     }
 }
 

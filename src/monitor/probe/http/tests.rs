@@ -67,12 +67,13 @@ async fn what_is_sent() {
     let server = serve(move |mut stream| {
         let request = String::from_utf8(read_some(&mut stream)).unwrap();
         stream.write_all(FINE.as_bytes()).unwrap();
-        // Nothing of the body comes, and nobody waits for it.
+        // Nothing of the body comes, and nobody waits for it for long.
         let reset = wait_for_end(&mut stream);
         tell.lock().send((request, reset)).unwrap();
     });
     assert_eq!(plain(server, LONG).await, Ok(()));
-    let (request, reset) = told.recv().unwrap();
+    let told = tokio::task::spawn_blocking(move || told.recv().unwrap());
+    let (request, reset) = told.await.unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let lines: Vec<&str> = request.split("\r\n").collect();
     let agent = format!("User-Agent: mod_proxy_live/{version}");
@@ -221,6 +222,32 @@ async fn sessions_are_resumed() {
         assert_eq!(connect(&kind, server, LONG).await, Ok(()));
         assert_eq!(told.recv().unwrap(), Some(wanted));
     }
+}
+
+#[tokio::test]
+async fn what_is_short_of_a_body_is_read() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let server = serve(move |mut stream| {
+        read_some(&mut stream);
+        stream.write_all(FINE.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        // Of a connection that was reset the second write would fail at the latest.
+        let sent = stream.write_all(b"a body").and_then(|()| {
+            std::thread::sleep(Duration::from_millis(10));
+            stream.write_all(b"in pieces")
+        });
+        let first = sent.is_ok();
+        // One without an end is not read to its end.
+        let mut endless = 0;
+        while endless < 64 << 20 && stream.write_all(&[b'x'; 4096]).is_ok() {
+            endless += 4096;
+        }
+        tell.lock().send((first, endless < 64 << 20)).unwrap();
+    });
+    assert_eq!(plain(server, LONG).await, Ok(()));
+    let told = tokio::task::spawn_blocking(move || told.recv().unwrap());
+    assert_eq!(told.await.unwrap(), (true, true));
 }
 
 /// In TLS 1.3 the handshake is over for the client before the server says that it wants more.
