@@ -286,11 +286,20 @@ impl Child {
         others.any(|w| *w != worker && usable(w))
     }
 
-    /// Whether a request at this worker's `peer` could be answered elsewhere.
+    /// Whether a request at this worker's `peer` could be answered elsewhere: not where probes fail as well, even
+    /// if that is a last resort.
     pub fn has_elsewhere(&self, entry: u32, peer: Addr) -> bool {
-        let member = |worker| {
-            let group = self.group_of(worker);
-            group.is_some_and(|group| self.has_other_member(group, worker))
+        let well = |at: Option<usize>| {
+            let entry = at.and_then(|at| self.entries.get(at));
+            entry.is_none_or(|entry| entry.open_addrs().next().is_some())
+        };
+        let member = |worker: Worker| {
+            let Some(group) = self.group_of(worker) else {
+                return false;
+            };
+            let members = group.members();
+            let mut others = members.iter().filter(|(other, _)| *other != worker);
+            others.any(|(other, at)| other.is_usable() && well(*at))
         };
         self.worker(entry).is_some_and(member) || self.has_other_address(entry, Some(peer))
     }
