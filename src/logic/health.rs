@@ -85,6 +85,11 @@ impl Reason {
         )
     }
 
+    /// Whether the port answered, but not as it should.
+    pub const fn is_bad_answer(self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Status(_) | Self::Malformed(_))
+    }
+
     /// Whether trouble near this machine can look like it, for many addresses at once.
     pub const fn is_stormy(self) -> bool {
         self.is_time_out() || matches!(self, Self::Unreachable(_))

@@ -67,7 +67,8 @@ pub fn census<'a>(
 /// Whether an address fails as in a storm; None when nothing is known of it since `since_ms`.
 fn outcome(health: &AddrHealth, since_ms: u64, now_ms: u64, window_ms: u64) -> Option<bool> {
     let stormy = health.reason.is_some_and(Reason::is_stormy);
-    if health.state == State::Down && health.fails > 0 {
+    let answered = health.reason.is_some_and(Reason::is_bad_answer);
+    if health.state == State::Down && health.fails > 0 && !answered {
         // Long dead, or refusing: says nothing about today.
         let lately = now_ms.saturating_sub(health.since_ms) <= window_ms;
         return (stormy && lately).then_some(true);
@@ -77,7 +78,7 @@ fn outcome(health: &AddrHealth, since_ms: u64, now_ms: u64, window_ms: u64) -> O
     }
     match health.reason {
         Some(Reason::Local(_)) => None,
-        // Refused is an answer as well.
+        // Refused is an answer as well, and so is a bad one.
         _ => Some(stormy),
     }
 }

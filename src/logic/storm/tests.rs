@@ -84,7 +84,10 @@ fn only_results_since_the_series_began_count() {
         (down(2, Reason::Timeout, 5_000), (1, 1)),
         (down(2, Reason::Refused, 10_900), (1, 1)),
         (down(2, Reason::Silent(Layer::Http), 10_900), (2, 2)),
-        (down(2, Reason::Status(503), 10_900), (1, 1)),
+        // The network is well there.
+        (down(2, Reason::Status(503), 10_900), (1, 2)),
+        (down(2, Reason::Tls(TlsFault::Closed), 10_900), (1, 2)),
+        (down(2, Reason::Status(503), 9_999), (1, 1)),
     ];
     for (other, wanted) in cases {
         assert_eq!(counted(std::slice::from_ref(&other)), wanted, "{other:?}");

@@ -119,9 +119,11 @@ fn each_reason_is_of_one_class() {
     for reason in BAD {
         assert!(!reason.is_stormy() && !reason.is_time_out(), "{reason}");
         assert!(!reason.is_transport() && !reason.is_hard(), "{reason}");
+        assert!(reason.is_bad_answer(), "{reason}");
     }
     for reason in LATE {
         assert!(reason.is_stormy() && reason.is_time_out(), "{reason}");
+        assert!(!reason.is_bad_answer(), "{reason}");
         assert!(!reason.is_transport() && !reason.is_hard(), "{reason}");
     }
     let transport = [
