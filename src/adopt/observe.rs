@@ -53,7 +53,7 @@ impl Told {
 
     /// The addresses, in any order; `None` as long as there are none.
     fn with_addrs(self, addrs: &[Addr]) -> Option<Self> {
-        let mut sorted: Vec<String> = addrs.iter().map(Addr::to_string).collect();
+        let mut sorted = addrs.to_vec();
         sorted.sort_unstable();
         let mut hasher = DefaultHasher::new();
         sorted.hash(&mut hasher);
