@@ -114,9 +114,14 @@ impl Growth {
             Slots::Full => self.say_full(&planned),
             Slots::Found => {
                 let label = planned.label.clone();
+                let how = if planned.settings.observe {
+                    "observed"
+                } else {
+                    "live"
+                };
                 self.take_up(child, &child.groups[group], planned, leads);
                 if is_first {
-                    log!(Level::Notice, "worker {label}: added at run time: live");
+                    log!(Level::Notice, "worker {label}: added at run time: {how}");
                     child.nudge();
                 }
             }

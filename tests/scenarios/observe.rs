@@ -376,3 +376,38 @@ fn changes_by_reload_event() {
 fn changes_by_reload_prefork() {
     scenario_within(LIMIT, |w: &mut World| changes_by_reload(w, Mpm::Prefork));
 }
+
+/// A member that is added at run time to a balancer that is observed.
+#[test]
+fn a_member_is_added() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!(
+            "{FRESH}\n{MANAGER}
+             <Proxy balancer://pool>
+                 ProxyLive observe
+                 BalancerMember {ONE} retry=0
+                 ProxySet growth=2
+             </Proxy>
+             ProxyPass / balancer://pool/"
+        );
+        let httpd = troubled(w.httpd().log_level(LEVEL).live(&text)).start();
+        wait_would(&httpd, ONE, "use 127.0.0.2 (from DNS)");
+        let manager = httpd.manager("pool");
+        manager.add(TWO);
+        eventually(PATIENCE, || {
+            told(&httpd, TWO, "added at run time: observed") == 1
+        });
+        wait_would(&httpd, TWO, "use 127.0.0.3 (from DNS)");
+        wait_probed(&[&a, &b]);
+        manager.edit(TWO, "w_status_D=0");
+        eventually(BACK, || used(&httpd) == ["A", "B"]);
+        b.kill();
+        wait_would(&httpd, TWO, "mark down (127.0.0.3 connection refused)");
+        assert_eq!(manager.flags(TWO), ["Init", "Ok"]);
+        pause(LATER);
+        assert_eq!((would(&httpd, TWO, ""), would(&httpd, ONE, "")), (2, 1));
+        nothing_done(&httpd);
+    });
+}
