@@ -130,6 +130,11 @@ impl Child {
             .into_iter()
             .map(|planned| Entry::new(planned, plan.board))
             .collect();
+        for (number, group) in plan.groups.iter().enumerate() {
+            let known = group.members();
+            let live = known.iter().filter_map(|(_, at)| entries.get((*at)?));
+            live.for_each(|entry| entry.set_group(number));
+        }
         let by_worker = entries
             .iter()
             .zip(0u32..)
@@ -314,10 +319,10 @@ impl Child {
         self.planned(entry).map_or("", |p| p.label.as_str())
     }
 
-    /// The balancer that a worker is a member of.
+    /// The balancer that a live worker is a member of.
     pub fn group_of(&self, worker: Worker) -> Option<&Group> {
-        let is_in = |g: &&Group| g.members().iter().any(|(member, _)| *member == worker);
-        self.groups.iter().find(is_in)
+        let entry = self.entries.get(self.entry_of(worker)? as usize)?;
+        self.groups.get(entry.group()?)
     }
 
     /// Whether a worker has another address than `peer` that is not known as down.

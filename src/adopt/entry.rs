@@ -21,6 +21,9 @@ use crate::logic::verdict::{self, WorkerHealth};
 const CONNECT_SHORT: Duration = Duration::from_secs(1);
 const CONNECT_LONG: Duration = Duration::from_secs(3);
 
+/// No balancer.
+const NO_GROUP: u32 = u32::MAX;
+
 /// A live worker of this child.
 #[derive(Debug)]
 pub struct Entry {
@@ -35,6 +38,8 @@ pub struct Entry {
     unreached: AtomicBool,
     /// Its balancer has other members.
     has_peers: AtomicBool,
+    /// The number of its balancer among the child's groups; [`NO_GROUP`] for none.
+    group: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -80,6 +85,7 @@ impl Entry {
         }
         Self {
             has_peers: AtomicBool::new(planned.has_peers),
+            group: AtomicU32::new(NO_GROUP),
             fails: planned.seat.and_then(|(id, tag)| board.fails(id, tag)),
             planned,
             // Different from the present generation: the first look is never skipped.
@@ -388,6 +394,17 @@ impl Entry {
         let others = self.has_peers.load(Ordering::Relaxed) || self.state.lock().set.len() > 1;
         let ours = if others { CONNECT_SHORT } else { CONNECT_LONG };
         Some(ours.min(most))
+    }
+
+    /// The number of its balancer among the child's groups.
+    pub fn group(&self) -> Option<usize> {
+        let group = self.group.load(Ordering::Relaxed);
+        (group != NO_GROUP).then_some(group as usize)
+    }
+
+    pub fn set_group(&self, group: usize) {
+        let group = u32::try_from(group).unwrap_or(NO_GROUP);
+        self.group.store(group, Ordering::Relaxed);
     }
 
     /// Its balancer has got further members.

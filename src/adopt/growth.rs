@@ -119,7 +119,7 @@ impl Growth {
                 } else {
                     "live"
                 };
-                self.take_up(child, &child.groups[group], planned, leads);
+                self.take_up(child, group, planned, leads);
                 if is_first {
                     log!(Level::Notice, "worker {label}: added at run time: {how}");
                     child.nudge();
@@ -170,10 +170,12 @@ impl Growth {
         Slots::Found
     }
 
-    fn take_up(&mut self, child: &Child, group: &Group, planned: Planned, leads: bool) {
-        let worker = planned.worker;
+    fn take_up(&mut self, child: &Child, number: usize, planned: Planned, leads: bool) {
+        let (group, worker) = (&child.groups[number], planned.worker);
         let touched = !planned.settings.observe;
-        let Some(at) = child.entries.push(Entry::new(planned, child.board)) else {
+        let entry = Entry::new(planned, child.board);
+        entry.set_group(number);
+        let Some(at) = child.entries.push(entry) else {
             return;
         };
         let mut members = group.members().to_vec();
