@@ -243,9 +243,10 @@ pub fn added(
         left = left.or_else(|| hands_off(worker, &server.remotes(), settings.as_ref()));
         if let (Some(settings), None) = (settings, &found) {
             check_worker(config, worker, server, main, Some(balancer), left.is_some())?;
+            let touched = !settings.observe;
             found = Some(Planned {
                 // The time-out on it, if any, is this module's: balancer-manager sets none.
-                connect_most: Some(worker.timeout(server)),
+                connect_most: touched.then(|| worker.timeout(server)),
                 ..planned(worker, server, Some(balancer), settings)
             });
         }

@@ -275,3 +275,46 @@ fn virtual_hosts() {
         assert!(a.probed() > 0);
     });
 }
+
+/// Many come in a row while there is load, each in another child: none is lost, none is taken up twice, and no
+/// request notices.
+fn many(w: &mut World, mpm: Mpm) {
+    const MANY: usize = 20;
+    let (a, b) = backends();
+    set_members(w);
+    let member = |n: usize| format!("http://m{n}.test:9000");
+    for n in 0..MANY {
+        w.dns.set(&format!("m{n}.test"), answers(&[IP_B], 600));
+    }
+    let text = growing().replace("growth=5", "growth=50");
+    let httpd = start_growing(troubled(w.httpd().mpm(mpm).live(&text)), &a);
+    let manager = httpd.manager("pool");
+    let load = httpd.load().clients(2).start();
+    for n in 0..MANY {
+        manager.add(&member(n));
+        manager.edit(&member(n), "w_status_D=0");
+    }
+    let all = || (0..MANY).all(|n| taken_up(&httpd, &member(n)) == 1);
+    eventually(PATIENCE, all);
+    pause(1.0);
+    load.stop().assert_clean(PROMPT);
+    assert_eq!(httpd.logged(": added at run time: live"), MANY);
+    assert_eq!(manager.members().len(), 1 + MANY);
+    // One target each, since each has a name of its own.
+    wait_probed(&[&b]);
+    b.kill();
+    eventually(PATIENCE, || {
+        (0..MANY).all(|n| manager.has(&member(n), "HcFl"))
+    });
+    assert_eq!(used(&httpd), ["A"]);
+}
+
+#[test]
+fn many_members_event() {
+    scenario_within(LIMIT, |w: &mut World| many(w, Mpm::Event));
+}
+
+#[test]
+fn many_members_prefork() {
+    scenario_within(LIMIT, |w: &mut World| many(w, Mpm::Prefork));
+}
