@@ -20,7 +20,7 @@ use crate::logic::health::{Layer, Reason};
 use crate::logic::http_answer::Answer;
 
 /// So much of a body is waited for, ...
-const REST: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_millis(200);
 /// ... and so many bytes of it are read.
 const REST_BYTES: usize = 64 * 1024;
 

@@ -231,7 +231,7 @@ async fn what_is_short_of_a_body_is_read() {
     let server = serve(move |mut stream| {
         read_some(&mut stream);
         stream.write_all(FINE.as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(10));
         // Of a connection that was reset the second write would fail at the latest.
         let sent = stream.write_all(b"a body").and_then(|()| {
             std::thread::sleep(Duration::from_millis(10));
