@@ -12,7 +12,8 @@ use super::entry::Entry;
 pub struct Entries {
     /// Those that the child was born with.
     base: Vec<Entry>,
-    late: OnceCell<Box<[OnceCell<Entry>]>>,
+    /// Boxed: few of them come, if any.
+    late: OnceCell<Box<[OnceCell<Box<Entry>>]>>,
     /// Room for so many late ones.
     room: usize,
     late_count: AtomicUsize,
@@ -39,13 +40,14 @@ impl Entries {
 
     #[cold]
     fn get_late(&self, at: usize) -> Option<&Entry> {
-        self.late.get()?.get(at - self.base.len())?.get()
+        let cell = self.late.get()?.get(at - self.base.len())?;
+        cell.get().map(Box::as_ref)
     }
 
     /// Those that came at run time, with their numbers.
     pub fn late(&self) -> impl Iterator<Item = (usize, &Entry)> {
         let late = self.late.get().into_iter().flatten();
-        let entries = late.map_while(OnceCell::get);
+        let entries = late.map_while(OnceCell::get).map(Box::as_ref);
         (self.base.len()..).zip(entries)
     }
 
@@ -71,7 +73,7 @@ impl Entries {
             .late
             .get_or_init(|| (0..self.room).map(|_| OnceCell::new()).collect());
         let at = self.late_count();
-        late.get(at)?.set(entry).ok()?;
+        late.get(at)?.set(Box::new(entry)).ok()?;
         self.late_count.store(at + 1, Ordering::Release);
         Some(self.base.len() + at)
     }

@@ -53,6 +53,11 @@ impl Group {
         self.members.0.read().clone()
     }
 
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.members.0.read().len()
+    }
+
     /// Further members are known, or more is known of them. By one thread only.
     pub fn set_members(&self, members: Vec<(Worker, Option<usize>)>) {
         *self.members.0.write() = members.into();

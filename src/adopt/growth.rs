@@ -209,8 +209,7 @@ impl Growth {
 
 /// Whether the balancer has, or may have, members that are not known yet.
 fn has_grown(group: &Group) -> bool {
-    group.handle.count() != group.members().len()
-        || group.copies.iter().any(|(_, copy)| copy.is_outdated())
+    group.handle.count() != group.count() || group.copies.iter().any(|(_, copy)| copy.is_outdated())
 }
 
 /// Older members need not wait as long for a connect any more.

@@ -138,6 +138,8 @@ fn the_leader_is_killed() {
         wait_probed(&[&b]);
         manager.edit(TWO, "w_status_D=0");
         eventually(BACK, || used(&httpd) == ["A", "B"]);
+        // What children that come later see of it is not what the others saw.
+        manager.edit(TWO, "w_wr=two&w_ls=0&w_lf=2");
         let dead = leader(&httpd);
         httpd.kill9(dead);
         takeover(&httpd, dead);
