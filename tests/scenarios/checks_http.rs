@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Backends that no one vouches for.
 const TLS: &str = "SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off";
+const GOOD: &str = "http://good.test:9000";
 const CHECK: &str = "liveprobe=http liveuri=/healthz liveexpect=200 liveinterval=500ms";
 
 /// Waits for a probe of this backend with a request; the last one.
@@ -36,6 +37,27 @@ fn facts(seen: &Seen) -> (&str, &str, Option<&str>) {
     (&seen.path, &seen.host, seen.sni.as_deref())
 }
 
+/// A worker of each kind that can have HTTP probes.
+fn all_kinds() -> String {
+    format!(
+        "{TLS}
+        ProxyLive on
+        <Proxy balancer://members>
+            BalancerMember http://app.test:9000 liveprobe=http
+        </Proxy>
+        ProxyPass /0/ balancer://members/
+        ProxyPass /1/ http://app.test:9001/ liveprobe=http liveuri=/moved?deep=1 liveinterval=300ms
+        ProxyPass /2/ http://app.test:9002/ liveprobe=http liveuri=/healthz livehost=other.test
+        ProxyPass /3/ http://{IP_A}:9003/ liveprobe=http liveuri=/healthz
+        ProxyPass /4/ https://app.test:9004/ liveprobe=http liveuri=/healthz
+        ProxyPass /5/ https://app.test:9005/ liveprobe=http liveuri=/healthz liveport=9105
+        ProxyPass /6/ wss://app.test:9006/ liveprobe=http liveuri=/healthz
+        ProxyPass /7/ fcgi://app.test:9007/ liveprobe=http liveuri=/healthz liveport=9107
+        ProxyPass /8/ h2c://app.test:9008/ liveprobe=http liveuri=/healthz
+        ProxyPass /9/ http://app.test:9009/ liveprobe=http liveuri=/healthz liveinterval=300ms"
+    )
+}
+
 /// One worker of each kind; each has a backend, and is well.
 #[test]
 fn what_is_asked() {
@@ -52,26 +74,9 @@ fn what_is_asked() {
         path.say("/moved", Say::Status(301));
         large.say("/healthz", Say::Large);
         w.dns.set("app.test", answers(&[IP_A], 600));
-        let text = format!(
-            "{TLS}
-            ProxyLive on
-            <Proxy balancer://members>
-                BalancerMember http://app.test:9000 liveprobe=http
-            </Proxy>
-            ProxyPass /0/ balancer://members/
-            ProxyPass /1/ http://app.test:9001/ liveprobe=http liveuri=/moved?deep=1 liveinterval=300ms
-            ProxyPass /2/ http://app.test:9002/ liveprobe=http liveuri=/healthz livehost=other.test
-            ProxyPass /3/ http://{IP_A}:9003/ liveprobe=http liveuri=/healthz
-            ProxyPass /4/ https://app.test:9004/ liveprobe=http liveuri=/healthz
-            ProxyPass /5/ https://app.test:9005/ liveprobe=http liveuri=/healthz liveport=9105
-            ProxyPass /6/ wss://app.test:9006/ liveprobe=http liveuri=/healthz
-            ProxyPass /7/ fcgi://app.test:9007/ liveprobe=http liveuri=/healthz liveport=9107
-            ProxyPass /8/ h2c://app.test:9008/ liveprobe=http liveuri=/healthz
-            ProxyPass /9/ http://app.test:9009/ liveprobe=http liveuri=/healthz liveinterval=300ms"
-        );
         let modules = ["proxy_fcgi", "proxy_wstunnel", "http2", "proxy_http2"];
         let builder = modules.iter().fold(w.httpd(), |b, m| b.module(m));
-        let httpd = with_tls(builder).live(&text).start();
+        let httpd = with_tls(builder).live(&all_kinds()).start();
         let app = Some("app.test");
         assert_eq!(facts(&asked(&usual)), ("/", "app.test:9000", None));
         assert_eq!(
@@ -278,6 +283,63 @@ fn long(backend: &Backend) -> usize {
     seen.iter().filter(|s| s.path.starts_with("/long")).count()
 }
 
+/// A httpd with a balancer of these members and one that is always well.
+fn start_members(w: &mut World, members: &[Member], lines: &str) -> Httpd {
+    w.dns.set("good.test", answers(&[IP_A], 600));
+    let text = format!(
+        "{TLS}
+        {MANAGER}
+        <Proxy balancer://pool>
+            {lines}
+            BalancerMember {GOOD} live=on {CHECK}
+            ProxySet stickysession=ROUTE
+        </Proxy>
+        ProxyPass / balancer://pool/"
+    );
+    let builder = with_tls(w.httpd().children(1).threads(32)).live(&text);
+    let httpd = troubled(builder).start();
+    for member in members {
+        asked(&member.backend);
+    }
+    httpd
+}
+
+/// All their checks fail, and each says why.
+#[track_caller]
+fn go_down(httpd: &Httpd, members: &[Member]) {
+    for member in members {
+        member.backend.say("/healthz", member.bad.say.clone());
+    }
+    for Member { worker, bad, .. } in members {
+        eventually(PATIENCE, || downs(httpd, worker) == 1);
+        let begin = format!("worker {worker}: up -> down");
+        let lines = httpd.live_lines();
+        let line = lines.iter().find(|l| l.text.contains(&begin));
+        let said = &line.expect("the line").text;
+        assert!(said.contains(bad.reason), "{said}");
+    }
+}
+
+#[track_caller]
+fn come_back(httpd: &Httpd, members: &[Member]) {
+    for member in members {
+        member.backend.say_usual("/healthz");
+    }
+    for Member { worker, .. } in members {
+        eventually(PATIENCE, || ups(httpd, worker) == 1);
+    }
+    eventually(BACK, || used(httpd).len() == members.len() + 1);
+    for Member { worker, .. } in members {
+        let changes = (downs(httpd, worker), ups(httpd, worker));
+        assert_eq!(changes, (1, 1), "{worker}");
+    }
+}
+
+/// Connections with requests, of each of them.
+fn open(members: &[Member]) -> Vec<usize> {
+    members.iter().map(|m| m.backend.open()).collect()
+}
+
 /// Every bad answer takes its member out, with its reason; nothing that is under way there is touched, and idle
 /// connections stay. Good answers bring it back.
 #[test]
@@ -285,67 +347,26 @@ fn bad_answers() {
     scenario(|w: &mut World| {
         let (members, lines) = members(w);
         let good = backend("G", IP_A);
-        w.dns.set("good.test", answers(&[IP_A], 600));
-        let text = format!(
-            "{TLS}
-            {MANAGER}
-            <Proxy balancer://pool>
-                {lines}
-                BalancerMember http://good.test:9000 live=on {CHECK}
-                ProxySet stickysession=ROUTE
-            </Proxy>
-            ProxyPass / balancer://pool/"
-        );
-        let builder = with_tls(w.httpd().children(1).threads(32)).live(&text);
-        let httpd = troubled(builder).start();
-        members.iter().for_each(|m| {
-            asked(&m.backend);
-        });
+        let httpd = start_members(w, &members, &lines);
         let load = httpd.load().start();
-        let everywhere = || members.iter().all(|m| m.backend.open() > 0);
-        eventually(PATIENCE, everywhere);
-        let slow = [0, 4].map(|n| under_way(&httpd, &members[n], &format!("m{n}")));
-        let open: Vec<_> = members.iter().map(|m| m.backend.open()).collect();
-        for member in &members {
-            member.backend.say("/healthz", member.bad.say.clone());
-        }
-        for Member { worker, bad, .. } in &members {
-            eventually(PATIENCE, || downs(&httpd, worker) == 1);
-            let why = format!("{}; ", bad.reason);
-            let said = httpd.live_lines();
-            let line = said
-                .iter()
-                .find(|l| l.text.contains(&format!("worker {worker}: up -> down")));
-            let line = &line.expect("the line").text;
-            assert!(line.contains(bad.reason), "{why} {line}");
-        }
+        eventually(PATIENCE, || open(&members).iter().all(|n| *n > 0));
+        let slow = [0, 4].map(|n| (n, under_way(&httpd, &members[n], &format!("m{n}"))));
+        let before = open(&members);
+        go_down(&httpd, &members);
         assert_eq!(used(&httpd), ["G"]);
-        let still: Vec<_> = members.iter().map(|m| m.backend.open()).collect();
-        let kept = open.iter().zip(&still).all(|(before, now)| now >= before);
-        assert!(kept, "idle connections: {open:?} -> {still:?}");
-        for (n, slow) in [0, 4].into_iter().zip(slow) {
+        let now = open(&members);
+        let kept = before.iter().zip(&now).all(|(before, now)| now >= before);
+        assert!(kept, "idle connections: {before:?} -> {now:?}");
+        for (n, slow) in slow {
             for one in slow {
                 assert_eq!(outcome(one), (200, format!("M{n}")));
             }
             assert_eq!(long(&members[n].backend), 2, "executed again");
         }
-        for member in &members {
-            member.backend.say_usual("/healthz");
-        }
-        for member in &members {
-            eventually(PATIENCE, || ups(&httpd, &member.worker) == 1);
-        }
-        eventually(BACK, || used(&httpd).len() == members.len() + 1);
+        come_back(&httpd, &members);
         load.stop().assert_clean(PROMPT);
         assert_eq!(httpd.logged("requests ended"), 0);
-        for Member { worker, .. } in &members {
-            assert_eq!(
-                (downs(&httpd, worker), ups(&httpd, worker)),
-                (1, 1),
-                "{worker}"
-            );
-        }
-        assert_eq!(downs(&httpd, "http://good.test:9000"), 0);
+        assert_eq!(downs(&httpd, GOOD), 0);
         assert!(good.requests() > 0);
     });
 }

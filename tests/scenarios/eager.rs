@@ -151,6 +151,12 @@ fn other_address(httpd: &Httpd, pair: &Pair) {
     hangs.revive();
 }
 
+/// Workers that are well, of a backend on port 9100: a few that hang are no storm beside them.
+fn many_well() -> String {
+    let line = |n| format!("ProxyPass /{n}/ http://127.0.0.{n}:9100/ live=on\n");
+    (20..32).map(line).collect()
+}
+
 /// Slow URLs of a member whose check answers; members that hang without `eager`; answers that have begun; members
 /// that hang all.
 #[test]
@@ -163,12 +169,8 @@ fn who_stays() {
             Pair::start(3),
             Pair::start(4),
         );
-        // many that are well: a few that hang are no storm
         let _well = Backend::start("W", "0.0.0.0:9100");
-        let mut text = format!("{NOTED}\n");
-        for n in 20..32 {
-            text += &format!("ProxyPass /{n}/ http://127.0.0.{n}:9100/ live=on\n");
-        }
+        let mut text = format!("{NOTED}\n{}", many_well());
         text += &slow.config(HTTP);
         text += &plain.config("liveprobe=http liveuri=/healthz");
         text += &begun.config(HTTP);
