@@ -3,7 +3,7 @@
 
 use super::peers::{Kind, Peers, Visits};
 use crate::processes::{Monitor, cpu_of};
-use live_kit::{Backend, Httpd, LoadBuilder, Record, Records, World, eventually, pause};
+use live_kit::{Backend, Httpd, LoadBuilder, Record, World, eventually, pause};
 use std::time::{Duration, Instant};
 
 const TARGETS: usize = 1_000;
@@ -164,7 +164,7 @@ struct Beside {
     per_second: Vec<f64>,
     /// Of the steady ones, in milliseconds.
     took: Vec<f64>,
-    failed: Vec<Record>,
+    failed: usize,
 }
 
 impl Beside {
@@ -191,9 +191,8 @@ impl Beside {
         let steady = load.run(ROUND);
         let millis = |r: &Record| r.took.as_secs_f64() * 1e3;
         self.took.extend(steady.0.iter().map(millis));
-        let failed = |records: &Records| records.failed().into_iter().cloned().collect::<Vec<_>>();
-        self.failed.extend(failed(&fast));
-        self.failed.extend(failed(&steady));
+        // A busy event MPM closes kept-alive connections, now and then under a request: with stock httpd as well.
+        self.failed += fast.failed().len() + steady.failed().len();
     }
 
     fn print(mut self, what: &str) {
@@ -204,14 +203,8 @@ impl Beside {
             part(&self.per_second, 50),
             part(&self.took, 50),
             part(&self.took, 99),
-            self.failed.len()
+            self.failed
         );
-        for one in &self.failed {
-            println!(
-                "   failed: {} {:?} after {:.1?}",
-                one.status, one.failure, one.took
-            );
-        }
     }
 }
 
