@@ -20,5 +20,6 @@ pub mod spread;
 pub mod statuses;
 pub mod storm;
 pub mod tls_answer;
+pub mod tls_hello;
 pub mod usable;
 pub mod verdict;

@@ -20,6 +20,7 @@ use super::TlsCheck;
 use super::tcp::{self, Limit};
 use crate::logic::health::{Layer, Reason, TlsFault};
 use crate::logic::tls_answer::TlsAnswer;
+use crate::logic::tls_hello::with_old_suites;
 
 mod anyone;
 
@@ -76,13 +77,13 @@ impl Tls {
         limit.hold(greet(&mut stream, &hello), SILENT).await
     }
 
-    /// The first message of a handshake with `name`.
+    /// The first message of a handshake with `name`; old servers find something in it that they know, too.
     fn hello(&self, name: ServerName<'static>) -> Option<Vec<u8>> {
         let config = Arc::clone(self.first.as_ref()?);
         let mut connection = ClientConnection::new(config, name).ok()?;
         let mut hello = Vec::new();
         connection.write_tls(&mut hello).ok()?;
-        Some(hello)
+        Some(with_old_suites(&hello).unwrap_or(hello))
     }
 
     /// A whole handshake on a connection to `addr`.
