@@ -51,7 +51,8 @@ fn is_taken_up(w: &mut World, mpm: Mpm) {
     let moved = backend("C", "127.0.0.4");
     set_members(w);
     w.dns.set("two.test", short(&[IP_B]));
-    let builder = w.httpd().mpm(mpm).live(&growing());
+    // More threads than connections: event closes kept-alive ones when it has none left.
+    let builder = w.httpd().mpm(mpm).threads(16).live(&growing());
     let httpd = start_growing(troubled(builder), &a);
     let manager = httpd.manager("pool");
     let load = httpd.load().clients(8).start();
@@ -67,7 +68,14 @@ fn is_taken_up(w: &mut World, mpm: Mpm) {
         "{probes} probes in 5 s, every 2 s"
     );
     assert_eq!((b.requests(), taken_up(&httpd, TWO)), (0, 1));
+    // It is down when it is enabled: no request meets it.
+    b.kill();
+    wait_down(&httpd, TWO);
+    assert!(manager.has(TWO, "Dis"), "still disabled");
     manager.edit(TWO, "w_status_D=0");
+    assert_eq!(used(&httpd), ["A"]);
+    assert_eq!(attempts(&httpd, IP_B), 0);
+    b.revive();
     eventually(BACK, || used(&httpd) == ["A", "B"]);
     // It dies: found by the probes, and nobody notices.
     b.kill();
@@ -157,7 +165,7 @@ fn an_empty_balancer() {
         set_members(w);
         let empty = GROWS.replace("BalancerMember http://one.test:9000", "");
         let text = format!("{MANAGER}\n{empty}");
-        let httpd = troubled(w.httpd().live(&text)).start();
+        let httpd = troubled(w.httpd().threads(16).live(&text)).start();
         let manager = httpd.manager("pool");
         for member in [ONE, TWO] {
             add(&httpd, &manager, member);
@@ -289,7 +297,7 @@ fn many(w: &mut World, mpm: Mpm) {
         w.dns.set(&format!("m{n}.test"), answers(&[IP_B], 600));
     }
     let text = growing().replace("growth=5", "growth=50");
-    let httpd = start_growing(troubled(w.httpd().mpm(mpm).live(&text)), &a);
+    let httpd = start_growing(troubled(w.httpd().mpm(mpm).threads(16).live(&text)), &a);
     let manager = httpd.manager("pool");
     let load = httpd.load().clients(2).start();
     for n in 0..MANY {
