@@ -112,7 +112,7 @@ const NEEDS: [Need; 4] = [
 /// What of these layers (the nearest first) means nothing for this kind of probe, which is theirs or, if
 /// none of them says it, the worker's default. What stands farther away from the worker than `liveprobe`
 /// is overruled with it, and no contradiction.
-pub fn check_probe(layers: &[Layer], probe: Probe) -> Result<(), String> {
+pub fn check_probe(layers: &[Layer], probe: Probe, scheme: Option<&str>) -> Result<(), String> {
     let level = find(layers, |p| p.probe.is_some()).map_or(layers.len(), |found| found.at);
     for need in NEEDS {
         let found = find(layers, need.given).filter(|found| found.at <= level);
@@ -128,7 +128,10 @@ pub fn check_probe(layers: &[Layer], probe: Probe) -> Result<(), String> {
             ));
         }
     }
-    let eager = eager(layers).filter(|_| !probe.reads_answers());
+    // Templates for many workers are without effect where they cannot have any.
+    let fits = |found: &Found| found.layer.own || scheme.is_none_or(can_be_eager);
+    let eager = eager(layers).filter(|found| found.at <= level && fits(found));
+    let eager = eager.filter(|_| !probe.reads_answers());
     eager.map_or(Ok(()), |found| {
         Err(format!(
             "liverescue=eager{} needs liveprobe=tls or liveprobe=http, but {}: write liveprobe=http, or \
@@ -171,8 +174,8 @@ pub fn check_scheme(layers: &[Layer], probe: Probe, scheme: &str) -> Result<(), 
 }
 
 /// Whether the requests that `liverescue=eager` would move are looked at by the probes.
-pub fn check_eager(layers: &[Layer], scheme: &str, port: u16) -> Result<(), String> {
-    let Some(found) = eager(layers) else {
+pub fn check_eager(layers: &[Layer], probe: Probe, scheme: &str, port: u16) -> Result<(), String> {
+    let Some(found) = eager(layers).filter(|_| probe.reads_answers()) else {
         return Ok(());
     };
     let whence = found.words();

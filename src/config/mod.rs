@@ -186,9 +186,9 @@ impl Config {
         let layers = &levels.layers;
         let probe = merge::merged(layers).probe;
         let probe = probe.unwrap_or_else(|| Probe::usual(scheme));
-        merge::check_probe(layers, probe)?;
+        merge::check_probe(layers, probe, Some(scheme))?;
         merge::check_scheme(layers, probe, scheme)?;
-        merge::check_eager(layers, scheme, worker.port)
+        merge::check_eager(layers, probe, scheme, worker.port)
     }
 }
 

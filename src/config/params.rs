@@ -228,13 +228,14 @@ impl Params {
     /// These parameters over the built-in defaults, for a worker of this scheme.
     pub fn settings(&self, mode: Mode, scheme: &str) -> Settings {
         let rescue = self.rescue.unwrap_or(Rescue::On);
+        let probe = self.probe.unwrap_or_else(|| Probe::usual(scheme));
         Settings {
             observe: mode == Mode::Observe,
             ttl: self.ttl.unwrap_or_default(),
             families: self.families.unwrap_or(Families::ANY),
             stale: self.stale.unwrap_or(None),
             spread: self.spread.unwrap_or(true),
-            probe: self.probe.unwrap_or_else(|| Probe::usual(scheme)),
+            probe,
             uri: self.uri.clone().unwrap_or_else(|| "/".into()),
             expect: self.expect.clone().unwrap_or_default(),
             host: self.host.clone(),
@@ -247,7 +248,7 @@ impl Params {
             },
             last_resort: self.last_resort.unwrap_or(true),
             rescue: rescue != Rescue::Off,
-            eager: rescue == Rescue::Eager && can_be_eager(scheme),
+            eager: rescue == Rescue::Eager && probe.reads_answers() && can_be_eager(scheme),
         }
     }
 

@@ -98,7 +98,7 @@ fn read(values: &[String], time: ReadTime) -> Result<Params, String> {
     }
     // What cannot be right for any worker; without a probe of its own the rest depends on the worker.
     if let Some(probe) = params.probe {
-        merge::check_probe(&[Layer::line(&params)], probe)?;
+        merge::check_probe(&[Layer::line(&params)], probe, None)?;
     }
     Ok(params)
 }

@@ -173,7 +173,9 @@ fn kinds_of_probes_and_rescues() {
         ("off", false, false),
         ("Eager", true, true),
     ] {
-        let settings = set("liverescue", value).unwrap().settings(Mode::On, "http");
+        let mut params = set("liverescue", value).unwrap();
+        params.probe = Some(Probe::Http);
+        let settings = params.settings(Mode::On, "http");
         assert_eq!((settings.rescue, settings.eager), (rescue, eager));
     }
 }

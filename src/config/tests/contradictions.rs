@@ -103,8 +103,8 @@ fn contradictions() {
             "but liveprobe is tls (ProxyLiveTemplate above at a.conf:1): write",
         ),
         (
-            "liveprobe=http liverescue=eager",
-            "liveprobe=tcp",
+            "liverescue=eager",
+            "",
             "http",
             "liverescue=eager (ProxyLiveTemplate above at a.conf:1) needs",
         ),
@@ -155,11 +155,13 @@ fn no_contradictions() {
             "http",
         ),
         ("liveprobe=http liveport=81", "liveprobe=off", "http"),
+        ("liveprobe=http liverescue=eager", "liveprobe=tcp", "http"),
         (
             "liveprobe=http liverescue=eager",
-            "liveprobe=tcp liverescue=on",
+            "liveprobe=tcp liveport=81",
             "http",
         ),
+        ("liverescue=eager", "", "fcgi"),
         // a template for all workers is without effect where it cannot have any
         ("liveprobe=http liverescue=eager", "", "h2c"),
         ("liveuri=/x", "liveprobe=http", "http"),
@@ -174,6 +176,8 @@ fn no_contradictions() {
     let mut c = config();
     write(&mut c, "live=on liveprobe=http liverescue=eager");
     assert!(settings(&c).eager);
+    write(&mut c, "liveprobe=tcp");
+    assert!(!settings(&c).eager, "nobody looks at answers");
     let h2 = c.settings(WORKER, VHOST, MAIN, None, "h2").unwrap();
     assert!(h2.rescue && !h2.eager);
 }
