@@ -133,7 +133,7 @@ impl Marks {
             }
         }
         if group.recovers && role == Role::Leads {
-            recover(group);
+            recover(child, group);
         }
     }
 }
@@ -330,11 +330,17 @@ fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
 
 /// force_recovery() of mod_proxy_balancer.c takes a member with HC_FAIL for one that is not in error, and
 /// so never comes to the others' help: done here in its place.
-fn recover(group: &Group) {
+fn recover(child: &Child, group: &Group) {
     let members = group.members();
     let workers = || members.iter().map(|(worker, _)| worker);
     let open = |w: &Worker| w.is_open() && !w.is_in_error() && !w.is_failed();
-    if workers().any(open) || !workers().any(Worker::is_failed) {
+    // Marks of mod_proxy_hcheck are httpd's own matter.
+    let is_ours = |at: Option<usize>| {
+        let entry = at.and_then(|at| child.entries.get(at));
+        entry.is_some_and(|e| !e.planned.settings.observe && !e.planned.worker.is_hchecked())
+    };
+    let marked = |(w, at): &(Worker, Option<usize>)| w.is_failed() && is_ours(*at);
+    if workers().any(open) || !members.iter().any(marked) {
         return;
     }
     // Observed members too: without the marks of live ones httpd would do it itself.
