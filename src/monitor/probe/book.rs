@@ -281,7 +281,9 @@ impl<E: Surroundings> Book<'_, E> {
         let fall = task.rules.fall;
         // Why it is down decides whether the last one of a balancer stays in.
         let harder = before.is_hard_down(fall) != step.health.is_hard_down(fall);
-        self.wake |= step.change.is_some() || step.class_changed || harder;
+        // And why now: what becomes of requests under way there depends on it.
+        let other = step.health.state == State::Down && before.reason != step.health.reason;
+        self.wake |= step.change.is_some() || step.class_changed || harder || other;
         // The first answer of all is no change.
         if step
             .change

@@ -187,3 +187,26 @@ fn in_the_end_the_board_is_right() {
     assert_eq!(board.get(Counter::ProbesLate), 0);
     assert_eq!(board.get(Counter::InFlightBound), 0);
 }
+
+#[test]
+fn the_children_hear_why_an_address_is_down_now() {
+    let (board, world) = (board(), World::new());
+    let plan = app(board);
+    let mut book = book(&plan, &["192.0.2.1", "192.0.2.2"], board, &world);
+    world.set("192.0.2.1:80", Err(Reason::Status(503)));
+    world.pass(&mut book, 10_000);
+    assert_eq!(state(board, &plan, "192.0.2.1"), State::Down);
+    book.wake = false;
+    world.pass(&mut book, 10_000);
+    assert!(!book.wake, "the same again and again");
+    for reason in [
+        Reason::Silent(Layer::Http),
+        Reason::Timeout,
+        Reason::Status(500),
+    ] {
+        world.set("192.0.2.1:80", Err(reason));
+        world.pass(&mut book, 5_000);
+        assert_eq!(health(board, &plan, "192.0.2.1").reason, Some(reason));
+        assert!(std::mem::take(&mut book.wake), "{reason}");
+    }
+}
