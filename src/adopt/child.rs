@@ -292,11 +292,11 @@ impl Child {
     }
 
     /// Whether a request at this worker's `peer` could be answered elsewhere: not where probes fail as well, even
-    /// if that is a last resort.
+    /// if that is a last resort, or before it has a verdict.
     pub fn has_elsewhere(&self, entry: u32, peer: Addr) -> bool {
         let well = |at: Option<usize>| {
             let entry = at.and_then(|at| self.entries.get(at));
-            entry.is_none_or(|entry| entry.open_addrs().next().is_some())
+            entry.is_none_or(|entry| !entry.well_addrs().is_empty())
         };
         let member = |worker: Worker| {
             let Some(group) = self.group_of(worker) else {
@@ -306,7 +306,9 @@ impl Child {
             let mut others = members.iter().filter(|(other, _)| *other != worker);
             others.any(|(other, at)| other.is_usable() && well(*at))
         };
-        self.worker(entry).is_some_and(member) || self.has_other_address(entry, Some(peer))
+        let own = self.entries.get(entry as usize);
+        let address = own.is_some_and(|own| own.well_addrs().iter().any(|addr| *addr != peer));
+        address || self.worker(entry).is_some_and(member)
     }
 
     /// Whether mod_proxy_http2 serves this worker.

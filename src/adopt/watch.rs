@@ -8,7 +8,7 @@ use crate::config::params::Probe;
 use crate::ffi::tcp;
 use crate::logic::addr::Addr;
 use crate::logic::ended;
-use crate::logic::health::{State, TargetRecord};
+use crate::logic::health::{AddrHealth, State, TargetRecord};
 
 /// An attempt without a connection is noticed after so long, counted from the first look at it.
 const CONNECT_PATIENCE_MS: u64 = 200;
@@ -119,12 +119,21 @@ impl Watch {
 impl Entry {
     /// The addresses in force that are not known as down.
     pub fn open_addrs(&self) -> impl Iterator<Item = Addr> + use<> {
+        self.addrs_in_force(|h| h.state != State::Down).into_iter()
+    }
+
+    /// Those of them whose last probe has not failed.
+    pub fn well_addrs(&self) -> Vec<Addr> {
+        self.addrs_in_force(|h| h.state != State::Down && !h.is_failing())
+    }
+
+    /// The addresses in force that nothing is known of, or with such a health.
+    fn addrs_in_force(&self, are: impl Fn(&AddrHealth) -> bool) -> Vec<Addr> {
         self.with_health(|set, health| {
             let known = |addr: &Addr| health.and_then(|t| t.addrs.iter().find(|h| h.addr == *addr));
-            let open = |addr: &&Addr| known(addr).is_none_or(|h| h.state != State::Down);
-            set.iter().filter(open).copied().collect::<Vec<Addr>>()
+            let fit = |addr: &&Addr| known(addr).is_none_or(&are);
+            set.iter().filter(fit).copied().collect()
         })
-        .into_iter()
     }
 
     /// The addresses at which nobody is any more, by the word of probes of the worker's own port; none without
