@@ -108,7 +108,13 @@ impl Growth {
 
     /// Takes the member up as soon as it has its slots; until then it is httpd's alone.
     fn settle(&mut self, child: &Child, group: usize, mut planned: Planned, leads: bool) {
-        let is_first = leads && !has_seat(child, &planned);
+        let seated = has_seat(child, &planned);
+        if !leads && !seated {
+            // The seat is what the leader gives last: nothing else is there for sure before.
+            self.waiting.push((group, planned));
+            return;
+        }
+        let is_first = leads && !seated;
         match self.find_slots(child, &mut planned, leads) {
             Slots::NotYet => self.waiting.push((group, planned)),
             Slots::Full => self.say_full(&planned),
