@@ -20,7 +20,7 @@ use super::TlsCheck;
 use super::tcp::{self, Limit};
 use crate::logic::health::{Layer, Reason, TlsFault};
 use crate::logic::tls_answer::TlsAnswer;
-use crate::logic::tls_hello::with_old_suites;
+use crate::logic::tls_hello::for_old_servers;
 
 mod anyone;
 
@@ -83,7 +83,7 @@ impl Tls {
         let mut connection = ClientConnection::new(config, name).ok()?;
         let mut hello = Vec::new();
         connection.write_tls(&mut hello).ok()?;
-        Some(with_old_suites(&hello).unwrap_or(hello))
+        Some(for_old_servers(&hello).unwrap_or(hello))
     }
 
     /// A whole handshake on a connection to `addr`.
