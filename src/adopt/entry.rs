@@ -347,11 +347,14 @@ impl Entry {
         let Some(target) = state.health.as_ref().filter(|_| judged) else {
             return true;
         };
-        let is_gone = |addr: &Addr| {
-            let known = target.addrs.iter().find(|h| h.addr == *addr);
-            known.is_some_and(AddrHealth::is_gone)
-        };
-        !is_gone(addr) || (state.set.iter().all(is_gone) && !self.planned.worker.is_failed())
+        let of = |addr: &Addr| target.addrs.iter().find(|h| h.addr == *addr);
+        let is_gone = |addr: &Addr| of(addr).is_some_and(AddrHealth::is_gone);
+        let is_down = |addr: &Addr| of(addr).is_some_and(|h| h.state == Health::Down);
+        if is_gone(addr) {
+            return state.set.iter().all(is_gone) && !self.planned.worker.is_failed();
+        }
+        // Requests on kept connections must go to the better address as well.
+        !is_down(addr) || state.set.iter().all(is_down)
     }
 
     /// Calls `look` with the addresses in force and their health.
