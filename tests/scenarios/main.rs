@@ -6,6 +6,7 @@ mod addresses;
 mod admin;
 mod busy;
 mod checks_http;
+mod checks_names;
 mod checks_tls;
 mod cold;
 mod config;
