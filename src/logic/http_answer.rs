@@ -8,7 +8,7 @@
 
 use super::flaw::Flaw;
 
-/// The longest line in bytes, without its end.
+/// The longest status line in bytes, without its end. Fields may be longer, as `responsefieldsize` allows them to be.
 pub const MAX_LINE: u32 = 8_190;
 /// All lines together in bytes, those of interim answers included.
 pub const MAX_HEADER: u32 = 64 * 1024;
@@ -144,11 +144,9 @@ impl Answer {
     /// One byte of a line.
     fn content(&mut self, byte: u8) -> Result<(), Flaw> {
         self.line += 1;
-        if self.line > MAX_LINE {
-            return Err(Flaw::TooLong);
-        }
         self.at = match self.at {
             Place::LineStart { .. } | Place::Name | Place::Value => self.field(byte)?,
+            _ if self.line > MAX_LINE => return Err(Flaw::TooLong),
             _ => self.status_line(byte)?,
         };
         Ok(())

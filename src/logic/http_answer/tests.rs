@@ -260,17 +260,13 @@ fn huge_lines() {
         for before in ["A: ", "A:", "A: \r"] {
             let mut bytes = b"HTTP/1.1 200 OK\r\n".to_vec();
             bytes.extend(line(before, b'x', 0));
-            let mut longer = bytes.clone();
+            // A field has the room of the whole header.
+            bytes.extend(line("", b'x', 0));
             bytes.extend(format!("{end}{end}").bytes());
-            longer.push(b'x');
             assert_eq!(read(&bytes), Ok(200));
-            assert_eq!(read(&longer), Err(Flaw::TooLong));
         }
     }
     assert_eq!(read(&line("HTTP/1.1", b' ', 1)), Err(Flaw::TooLong));
-    let mut name = b"HTTP/1.1 200 OK\r\n".to_vec();
-    name.extend(line("", b'n', 1));
-    assert_eq!(read(&name), Err(Flaw::TooLong));
 }
 
 #[test]
