@@ -286,8 +286,8 @@ impl Registry {
 
     /// Looks for attempts without an answer: whether any connection is in use, and the entries of those
     /// that `silence` (called while the descriptor cannot be closed by others) says so of, each attempt
-    /// once for each degree.
-    pub fn silent(&self, silence: impl Fn(&Conn) -> Silence) -> (bool, Vec<u32>) {
+    /// once for each degree, with that.
+    pub fn silent(&self, silence: impl Fn(&Conn) -> Silence) -> (bool, Vec<(u32, Silence)>) {
         let (mut used, mut entries) = (false, Vec::new());
         let mut at = 0;
         loop {
@@ -296,8 +296,12 @@ impl Registry {
                 let Some(user) = conn.user() else { continue };
                 used = true;
                 conn.pass(user);
-                if conn.is_due() && conn.is_news(silence(conn)) {
-                    entries.push(conn.entry);
+                if !conn.is_due() {
+                    continue;
+                }
+                let degree = silence(conn);
+                if conn.is_news(degree) {
+                    entries.push((conn.entry, degree));
                 }
             }
             at += BATCH;

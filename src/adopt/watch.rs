@@ -2,7 +2,7 @@
 
 use super::child::Child;
 use super::entry::Entry;
-use super::registry::Conn;
+use super::registry::{Conn, Silence};
 use crate::board::{Kick, RescueCount};
 use crate::config::params::Probe;
 use crate::ffi::tcp;
@@ -50,7 +50,15 @@ impl Watch {
         let (used, silent) = child.registry.silent(tcp::silence);
         let (begun, hanging) = child.desks.hanging(now, CONNECT_PATIENCE_MS);
         self.in_use = used || begun;
-        for entry in silent.into_iter().chain(hanging) {
+        for (entry, silence) in silent {
+            // A peer whose system does not answer either is no slow page.
+            let kick = match silence {
+                Silence::Total => Kick::Failed,
+                Silence::Answer | Silence::None => Kick::Silent,
+            };
+            child.kick(entry as usize, kick);
+        }
+        for entry in hanging {
             child.kick(entry as usize, Kick::Silent);
         }
     }

@@ -15,6 +15,8 @@ const FORGET_MS: u64 = 60_000;
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Pace {
     silent_ms: u64,
+    /// The pause before the next look because of silence; 0 for the first one.
+    silent_pause_ms: u64,
     failed_ms: u64,
     /// When the name was asked for, and the pause that followed.
     asked_ms: u64,
@@ -22,9 +24,20 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A request has waited for long without an answer at `now_ms`: when to probe.
-    pub fn silent(&mut self, now_ms: u64) -> u64 {
-        next(&mut self.silent_ms, now_ms, UNCONFIRMED_MS)
+    /// A request has waited for long without an answer at `now_ms`: when to probe. Where probes are dear (they ask
+    /// the application for something) and find nothing, the pause doubles up to `most_ms`: pages are just slow.
+    /// `confirmed`: a probe has just failed.
+    pub fn silent(&mut self, now_ms: u64, confirmed: bool, most_ms: u64) -> u64 {
+        let last = self.silent_ms;
+        if confirmed || now_ms >= last.saturating_add(FORGET_MS) {
+            self.silent_pause_ms = 0;
+        }
+        let pause = self.silent_pause_ms.max(UNCONFIRMED_MS);
+        let at = next(&mut self.silent_ms, now_ms, pause);
+        if at != last {
+            self.silent_pause_ms = (2 * pause).min(most_ms);
+        }
+        at
     }
 
     /// A request failed at `now_ms`: when to probe. `confirmed`: a probe has just failed too.
@@ -50,9 +63,10 @@ impl Pace {
         true
     }
 
-    /// Something about the target has changed: the pause is the first one again.
+    /// Something about the target has changed: the pauses are the first ones again.
     pub fn changed(&mut self) {
         self.pause_ms = FIRST_ASK_MS;
+        self.silent_pause_ms = 0;
     }
 }
 
@@ -82,7 +96,7 @@ mod tests {
     fn looks_are_put_off_and_not_lost() {
         let mut pace = Pace::default();
         assert_eq!(
-            looks(|now| pace.silent(now), 2_400),
+            looks(|now| pace.silent(now, false, 500), 2_400),
             [1_000, 1_500, 2_000, 2_500]
         );
         let confirmed = false;
@@ -97,6 +111,23 @@ mod tests {
             looks(|now| pace.failed(now, true), 1_190),
             [1_000, 1_100, 1_200]
         );
+    }
+
+    #[test]
+    fn slow_pages_have_dear_probes_less_and_less() {
+        let mut pace = Pace::default();
+        let mut confirmed = false;
+        assert_eq!(
+            looks(|now| pace.silent(now, confirmed, 2_000), 9_000),
+            [1_000, 2_000, 4_000, 6_000, 8_000, 10_000]
+        );
+        confirmed = true;
+        assert_eq!(pace.silent(10_010, confirmed, 2_000), 10_500);
+        pace.changed();
+        assert_eq!(pace.silent(10_510, false, 2_000), 11_000);
+        assert_eq!(pace.silent(11_010, false, 2_000), 12_000);
+        assert_eq!(pace.silent(80_000, false, 2_000), 80_000, "long ago");
+        assert_eq!(pace.silent(80_010, false, 2_000), 81_000);
     }
 
     #[test]

@@ -83,20 +83,25 @@ fn each_silent_attempt_is_told_once() {
     }
     idle.rest(6);
     let look = |silence| registry.silent(move |_| silence);
-    let (none, news) = ((true, vec![]), (true, vec![0]));
+    let none = (true, vec![]);
+    let news = |degree| (true, vec![(0, degree)]);
     assert_eq!(look(Silence::None), none);
-    assert_eq!(look(Silence::Answer), news);
+    assert_eq!(look(Silence::Answer), news(Silence::Answer));
     assert_eq!(look(Silence::Answer), none, "told");
-    assert_eq!(look(Silence::Total), news, "worse");
+    assert_eq!(look(Silence::Total), news(Silence::Total), "worse");
     assert_eq!(look(Silence::Total), none, "told");
     assert_eq!(look(Silence::Answer), none, "heard again");
     assert_eq!(look(Silence::None), none);
     assert_eq!(look(Silence::Answer), none, "still the same request");
-    assert_eq!(look(Silence::Total), news, "once more");
+    assert_eq!(look(Silence::Total), news(Silence::Total), "once more");
     waiting.rest(5);
     assert_eq!(look(Silence::Total), (false, vec![]));
     waiting.touch(Some(7)).unwrap();
-    assert_eq!(look(Silence::Answer), news, "another attempt");
+    assert_eq!(
+        look(Silence::Answer),
+        news(Silence::Answer),
+        "another attempt"
+    );
 }
 
 #[test]

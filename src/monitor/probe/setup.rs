@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::book::{Book, Trouble};
 use super::inherit::{Known, concerns, weight};
-use super::target::{Source, Target, TargetTask};
+use super::target::{Kind, Source, Target, TargetTask};
 use crate::board::{Board, Counter, Kick};
 use crate::logic::addr::Addr;
 use crate::logic::health::{self, AddrHealth, State};
@@ -16,6 +16,8 @@ use crate::monitor::run::{Plan, Surroundings};
 
 /// Probes under way at the same time at the least and at the most.
 const BOUND: std::ops::RangeInclusive<u64> = 16..=512;
+/// The longest pause between probes of an application because requests wait for its answers, in milliseconds.
+const DEAR_MS: u64 = 8_000;
 /// One of so many descriptors may be a probe's.
 const SHARE: u64 = 4;
 
@@ -150,7 +152,13 @@ impl<'a, E: Surroundings> Book<'a, E> {
         let failing = |h: &AddrHealth| h.state != State::Down && h.is_failing();
         let confirmed = target.record.addrs.iter().any(failing);
         let at = match kick {
-            Kick::Silent => target.pace.silent(now),
+            Kick::Silent => {
+                let most = match target.task.kind {
+                    Kind::Tcp => 0,
+                    Kind::Tls(_) | Kind::Http(_) => target.task.rules.interval_ms.min(DEAR_MS),
+                };
+                target.pace.silent(now, confirmed, most)
+            }
             Kick::Failed => target.pace.failed(now, confirmed),
         };
         let ask = kick == Kick::Failed && target.pace.ask(now);
