@@ -12,10 +12,11 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
-use crate::logic::health::{self, AddrHealth, State as Health, TargetRecord};
+use crate::logic::health::{self, AddrHealth, TargetRecord};
 use crate::logic::spread::Spread;
 use crate::logic::usable::{Usable, usable};
-use crate::logic::verdict::{self, WorkerHealth};
+
+mod known;
 
 /// Time-out of a connect where another address or member can take over, and where none can.
 const CONNECT_SHORT: Duration = Duration::from_secs(1);
@@ -331,66 +332,6 @@ impl Entry {
         self.publish(&mut state, set, spread)
     }
 
-    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not gone
-    /// while there is something better. The last resort keeps its connections: they may be all that works.
-    /// An address whose answers are bad is not gone.
-    pub fn wants(&self, addr: &Addr) -> bool {
-        if self.planned.settings.observe {
-            return true;
-        }
-        let state = self.state.lock();
-        if !state.set.is_empty() && !state.set.contains(addr) {
-            return false;
-        }
-        // What another port says is no evidence about connections to this one.
-        let judged = self.planned.probe_port() == self.planned.port;
-        let Some(target) = state.health.as_ref().filter(|_| judged) else {
-            return true;
-        };
-        let of = |addr: &Addr| target.addrs.iter().find(|h| h.addr == *addr);
-        let is_gone = |addr: &Addr| of(addr).is_some_and(AddrHealth::is_gone);
-        let is_down = |addr: &Addr| of(addr).is_some_and(|h| h.state == Health::Down);
-        if is_gone(addr) {
-            return state.set.iter().all(is_gone) && !self.planned.worker.is_failed();
-        }
-        // Requests on kept connections must go to the better address as well.
-        !is_down(addr) || state.set.iter().all(is_down)
-    }
-
-    /// Calls `look` with the addresses in force and their health.
-    pub fn with_health<R>(&self, look: impl FnOnce(&[Addr], Option<&TargetRecord>) -> R) -> R {
-        let state = self.state.lock();
-        look(&state.set, state.health.as_ref())
-    }
-
-    /// What its addresses make of the worker.
-    pub fn health(&self) -> WorkerHealth {
-        let fall = self.planned.settings.rules.fall;
-        self.with_health(|set, health| verdict::worker(set, health, fall))
-    }
-
-    /// The addresses with what the last probes said, for a log line.
-    pub fn describe(&self) -> String {
-        self.with_health(|set, health| {
-            let known = health.map_or(&[][..], |t| &t.addrs);
-            let word = |addr: &Addr| match known.iter().find(|h| h.addr == *addr) {
-                Some(AddrHealth {
-                    reason: Some(reason),
-                    ..
-                }) => format!("{addr} {reason}"),
-                // Too few successes as yet.
-                Some(h) if h.state == Health::Down => format!("{addr} answers again"),
-                Some(h) if h.last_ms != 0 => format!("{addr} answers"),
-                _ => format!("{addr} not probed yet"),
-            };
-            let mut words: Vec<String> = set.iter().take(DESCRIBED).map(word).collect();
-            if set.len() > DESCRIBED {
-                words.push(format!("{} in all", set.len()));
-            }
-            words.join(", ")
-        })
-    }
-
     /// The time-out of connects for what is known now; None when the administrator has set one.
     pub fn connect_timeout(&self) -> Option<Duration> {
         let most = self.planned.connect_most?;
@@ -435,9 +376,6 @@ impl Entry {
         now == Usable::Expired
     }
 }
-
-/// Addresses that one log line shows.
-const DESCRIBED: usize = 8;
 
 fn is_owner(owner: Option<(Tag, String)>, tag: Tag) -> bool {
     owner.is_some_and(|(t, _)| t == tag)
