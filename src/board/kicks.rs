@@ -12,7 +12,7 @@ use super::layout::KICK_BITS;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Kick {
-    /// Connecting failed, or a connection was reset.
+    /// Connecting failed, a connection was reset, or not even the peer's system answers on it.
     Failed,
     /// No byte of an answer came for a while.
     Silent,

@@ -9,9 +9,9 @@ use crate::logic::verdict::{self, WorkerHealth};
 const DESCRIBED: usize = 8;
 
 impl Entry {
-    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not gone
-    /// while there is something better. The last resort keeps its connections: they may be all that works.
-    /// An address whose answers are bad is not gone.
+    /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not down while
+    /// there is something better. Where nothing is, those to addresses with bad answers are kept, and those of the
+    /// last resort: they may be all that works.
     pub fn wants(&self, addr: &Addr) -> bool {
         if self.planned.settings.observe {
             return true;
