@@ -33,6 +33,7 @@ mod lastresort;
 mod leader;
 mod lifecycle;
 mod loglevels;
+mod many_probes;
 mod members;
 mod moves;
 mod noise;

@@ -91,3 +91,11 @@ pub fn spare(mpm: Mpm) -> &'static str {
         _ => "MinSpareThreads 28\n",
     }
 }
+
+/// Seconds of processor time that a process has used; a hundred ticks each (proc(5), stat, fields 14 and 15).
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let fields = stat.rsplit_once(')').expect("its name").1;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|n| n.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
+}
