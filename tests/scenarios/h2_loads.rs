@@ -3,12 +3,12 @@
 use crate::common::http2_members::*;
 use crate::common::pool::*;
 use crate::common::rescue::with_tls;
+use crate::common::servers::make_certificate;
 use crate::common::*;
 use live_kit::{
     Backend, Failure, H2Backend, H2Client, H2Death, H2Mode, Httpd, Load, Records, Request, World,
     eventually, pause, scenario,
 };
-use std::process::Command;
 use std::time::Duration;
 
 const ONE_H2: &str = "h2c://one.test:9000";
@@ -142,17 +142,6 @@ fn http2_clients() {
     });
 }
 
-fn make_certificate(w: &World) {
-    let words = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=app.test \
-                 -addext basicConstraints=critical,CA:FALSE";
-    let mut openssl = Command::new("openssl");
-    openssl.args(words.split_whitespace()).current_dir(&w.dir);
-    let output = openssl
-        .output()
-        .expect("openssl runs (Debian package openssl)");
-    assert!(output.status.success(), "{output:?}");
-}
-
 /// A httpd that speaks HTTP/2 through TLS on `ip`, in front of a backend.
 fn tls_server(w: &mut World, ip: &str) -> Httpd {
     let dir = w.dir.display();
@@ -160,8 +149,8 @@ fn tls_server(w: &mut World, ip: &str) -> Httpd {
         "ServerName app.test
         Protocols h2
         SSLEngine on
-        SSLCertificateFile {dir}/cert.pem
-        SSLCertificateKeyFile {dir}/key.pem
+        SSLCertificateFile {dir}/app.test.pem
+        SSLCertificateKeyFile {dir}/app.test.key
         ProxyPass / http://{ip}:9001/"
     );
     let server = with_tls(w.httpd()).children(1).threads(64).module("http2");
@@ -176,7 +165,7 @@ fn through_tls() {
         let backends =
             [("A", IP_A), ("B", IP_B)].map(|(n, ip)| Backend::start(n, &format!("{ip}:9001")));
         let [a, b] = &backends;
-        make_certificate(w);
+        make_certificate(w, "app.test");
         let (tls_a, tls_b) = (tls_server(w, IP_A), tls_server(w, IP_B));
         set_members(w);
         let text = format!(

@@ -1,11 +1,11 @@
 //! Kinds of workers other than http that the module follows: https, WebSockets, FastCGI, AJP, HTTP/2.
 
+use crate::common::servers::make_certificate;
 use crate::common::*;
 use live_kit::{AjpBackend, Backend, Builder, FcgiBackend, Httpd, World, eventually, scenario};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Opens WebSockets until one was opened by every child after the last [`Backend::forget`]; each echoes.
@@ -187,20 +187,6 @@ fn h2_follows() {
     });
 }
 
-/// Makes a key and a certificate for `app.test` that is signed with that key.
-fn make_certificate(w: &World) {
-    let words = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem \
-                 -subj /CN=app.test -addext subjectAltName=DNS:app.test \
-                 -addext basicConstraints=critical,CA:FALSE";
-    let output = Command::new("openssl")
-        .args(words.split_whitespace())
-        .current_dir(&w.dir)
-        .output()
-        .expect("openssl runs (Debian package openssl)");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl: {said}");
-}
-
 /// mod_ssl, with its warnings at the start: no session cache is configured; OpenSSL is another than at its build.
 fn with_tls(builder: Builder) -> Builder {
     builder.module("ssl").expect("AH01873:").expect("AH01882:")
@@ -213,8 +199,8 @@ fn tls_backend(w: &mut World, ip: &str) -> Httpd {
     let text = format!(
         "ServerName app.test
         SSLEngine on
-        SSLCertificateFile {dir}/cert.pem
-        SSLCertificateKeyFile {dir}/key.pem
+        SSLCertificateFile {dir}/app.test.pem
+        SSLCertificateKeyFile {dir}/app.test.key
         Header always set X-Sni %{{SSL_TLS_SNI}}s
         CustomLog logs/ports.log %{{remote}}p
         ProxyPreserveHost On
@@ -251,14 +237,14 @@ fn established(ip: &str) -> usize {
 fn https_follows() {
     scenario(|w: &mut World| {
         let (a, b) = backends();
-        make_certificate(w);
+        make_certificate(w, "app.test");
         let (tls_a, tls_b) = (tls_backend(w, IP_A), tls_backend(w, IP_B));
         set_app(w, &[IP_A]);
         let text = format!(
             "SSLProxyEngine on
             SSLProxyVerify require
             SSLProxyCheckPeerName on
-            SSLProxyCACertificateFile {}/cert.pem
+            SSLProxyCACertificateFile {}/app.test.pem
             ProxyPass / https://app.test:9443/ live=on",
             w.dir.display()
         );

@@ -63,7 +63,7 @@ impl Drop for Server {
 pub fn make_certificate(w: &World, name: &str) {
     let words = format!(
         "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem \
-         -subj /CN={name} -addext subjectAltName=DNS:{name}"
+         -subj /CN={name} -addext subjectAltName=DNS:{name} -addext basicConstraints=critical,CA:FALSE"
     );
     let output = Command::new("openssl")
         .args(words.split_whitespace())
