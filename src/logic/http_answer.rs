@@ -1,9 +1,9 @@
 //! The header of an HTTP/1 answer (RFC 9112), read piece by piece as it comes: what a probe wants to know is
 //! the status, and whether this is an HTTP answer at all.
 //!
-//! Liberal where mod_proxy_http is, so that no backend is called malformed whose answers would be relayed: lines
-//! may end with a bare LF, one empty line may stand before a status line, the reason phrase may be missing,
-//! fields may be folded. Nothing of the answer is kept, only where in it the reader is.
+//! Liberal where mod_proxy_http is by default, so that backends whose answers are relayed are not called malformed:
+//! lines may end with a bare LF, one empty line may stand before a status line, the reason phrase may be missing,
+//! fields may be folded. (Lines without a colon, which `ProxyBadHeader` can let pass, are malformed here.) Nothing of the answer is kept, only where in it the reader is.
 //! Imports nothing else of the crate than [`Flaw`]: a fuzz target includes this file as it is.
 
 use super::flaw::Flaw;
