@@ -43,9 +43,7 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
         }
         // SAFETY: `csd` is the apr socket of this connection.
         if let Some((fd, addr, port)) = unsafe { tcp::of_apr(csd.cast()) } {
-            let mut conn = Conn::new(entry, addr, port, fd, Some(attempt), c as usize);
-            conn.wait.wanted = child.moves(entry);
-            let conn = Arc::new(conn);
+            let conn = Arc::new(Conn::new(entry, addr, port, fd, Some(attempt), c as usize));
             if child.rescues(entry) {
                 let limited = with_request(sends_header_only) == Some(true);
                 tcp::watch_peer(fd, limited);
@@ -53,10 +51,10 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
             }
             let first = request::touch(&conn, true) == Ok(true);
             say_addr(&conn, first);
-            eager::begin_wait(&conn);
+            eager::begin_wait(child, &conn);
             child.registry.add(conn.clone());
             // SAFETY: `c` is live and used by this thread only.
-            unsafe { attach(c, conn) };
+            unsafe { attach(c, conn, child.moves(entry)) };
         }
         OK
     })
@@ -102,8 +100,7 @@ fn fit_limit(conn: &Conn) {
 
 /// # Safety
 /// `c` is a live connection that only this thread uses.
-unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>) {
-    let moves = conn.wait.wanted;
+unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>, moves: bool) {
     let raw = Arc::into_raw(conn).cast_mut().cast::<c_void>();
     // SAFETY: the cleanup gives the reference back; it was registered after the socket's own, so it
     // runs before the descriptor is closed. The filter only runs while the connection's pool lives.
@@ -374,7 +371,9 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
         conn.set_reused();
         say_addr(&conn, first);
         fit_limit(&conn);
-        eager::begin_wait(&conn);
+        if let Some(child) = child::current() {
+            eager::begin_wait(child, &conn);
+        }
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use std::ptr;
 use super::conn::{begins_empty, sends_header_only, with_request};
 use super::request::Request;
 use super::{clock, sys};
-use crate::adopt::child;
+use crate::adopt::child::Child;
 use crate::adopt::registry::Conn;
 use crate::rescue;
 
@@ -34,8 +34,8 @@ pub(super) unsafe fn attach(c: *mut sys::conn_rec, conn: *mut c_void) {
 }
 
 /// The attempt that has just begun will wait for its answer on this connection.
-pub(super) fn begin_wait(conn: &Conn) {
-    if let (true, Some(child)) = (conn.wait.wanted, child::current()) {
+pub(super) fn begin_wait(child: &Child, conn: &Conn) {
+    if child.moves(conn.entry) {
         let may = |r: Request| sends_header_only(r) && rescue::may_be_moved(child, r, conn.entry);
         let may = with_request(may) == Some(true);
         conn.wait.begin(may.then(clock::now_ms));

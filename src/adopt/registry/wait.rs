@@ -15,8 +15,6 @@ const MOVED: u8 = 3;
 /// The wait of the request on one connection.
 #[derive(Default, Debug)]
 pub struct Wait {
-    /// The worker wants it (`liverescue=eager`). Set before the connection is shared.
-    pub wanted: bool,
     state: AtomicU8,
     /// Monotonic milliseconds.
     since_ms: AtomicU64,
