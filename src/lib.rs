@@ -14,3 +14,4 @@ pub mod ffi;
 pub mod logic;
 pub mod monitor;
 pub mod rescue;
+pub mod status;
