@@ -3,13 +3,16 @@
 use super::record::{ADDR_WORDS, decode_addr, encode_addr, pack, unpack};
 use super::region::Record;
 use crate::logic::health::{AddrHealth, Flaw, Layer, Reason, State, TargetRecord, TlsFault};
+use crate::logic::history::{self, History};
 use crate::logic::record::MAX_ADDRS;
 
 /// Words before the addresses: kind of probe (16 bits, 0 today), a spare 16,
 /// number of addresses (16), port (16).
 const HEAD: usize = 1;
+/// Words of an address before the history of its probes.
+const STATE_WORDS: usize = ADDR_WORDS + 10;
 /// Words of one address.
-pub const PER_ADDR: usize = ADDR_WORDS + 10;
+pub const PER_ADDR: usize = STATE_WORDS + history::WORDS;
 /// Words of the longest record.
 pub const TARGET_WORDS: usize = HEAD + MAX_ADDRS * PER_ADDR;
 
@@ -43,7 +46,9 @@ impl Record for TargetRecord {
 }
 
 fn encode_health(health: &AddrHealth, out: &mut [u64]) {
-    let (addr, rest) = out.split_at_mut(ADDR_WORDS);
+    let (known, history) = out.split_at_mut(STATE_WORDS);
+    history.copy_from_slice(&health.history.0);
+    let (addr, rest) = known.split_at_mut(ADDR_WORDS);
     addr.copy_from_slice(&encode_addr(&health.addr));
     rest.copy_from_slice(&[
         encode_state(health.state, health.reason),
@@ -60,7 +65,8 @@ fn encode_health(health: &AddrHealth, out: &mut [u64]) {
 }
 
 fn decode_health(words: &[u64]) -> Option<AddrHealth> {
-    let (addr, rest) = words.split_at_checked(ADDR_WORDS)?;
+    let (known, history) = words.split_at_checked(STATE_WORDS)?;
+    let (addr, rest) = known.split_at_checked(ADDR_WORDS)?;
     let &[
         state,
         since_ms,
@@ -96,6 +102,7 @@ fn decode_health(words: &[u64]) -> Option<AddrHealth> {
         due_ms,
         flaps,
         flaps_ms,
+        history: History(history.try_into().ok()?),
     })
 }
 

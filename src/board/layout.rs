@@ -1,16 +1,17 @@
 //! Where everything lies on the board, counted in 64-bit words.
 //!
 //! ```text
-//! header | seats of the children | requests under way in each | kick bits | worker slots
+//! header | seats of the children | requests under way in each | kick bits | events | worker slots
 //!        | near parts of the names | near parts of the targets
 //!        | far parts of the names  | far parts of the targets
 //! ```
 //! The near part of a slot holds its words of control, the name or key, and the
-//! first words of both copies of the record: enough for ten addresses of a name
-//! and eight of a target. The far part holds the rest of both copies. Few names
+//! first words of both copies of the record: enough for eight addresses of a name
+//! and of a target. The far part holds the rest of both copies. Few names
 //! have more addresses than that, so the far pages are hardly ever touched and
 //! cost nothing.
 
+use super::events::{EVENT_WORDS, EVENTS};
 use super::health::TARGET_WORDS;
 use super::record::RECORD_WORDS;
 use super::slot::COPY_HEAD;
@@ -19,7 +20,7 @@ use super::slot::COPY_HEAD;
 pub const MAGIC: u64 = u64::from_be_bytes(*b"LIVEBORD");
 /// Number of the layout; raised with every change to what this file, `record.rs`
 /// or `health.rs` says, so that old and new code never share a board.
-pub const LAYOUT: u64 = 6;
+pub const LAYOUT: u64 = 7;
 
 pub const MAGIC_AT: usize = 0;
 pub const LAYOUT_AT: usize = 1;
@@ -43,6 +44,8 @@ pub const LEADER_SINCE_AT: usize = 25;
 pub const LEADER_HEARTBEAT_AT: usize = 26;
 /// The budget of rescues: see `logic::budget`.
 pub const BUDGET_AT: usize = 27;
+/// Events ever noted: see `events.rs`.
+pub const EVENTS_AT: usize = 28;
 pub const COUNTERS_AT: usize = 32;
 /// Room for counters; more than there are today.
 pub const COUNTERS_MAX: usize = 32;
@@ -62,7 +65,7 @@ pub const NAME_BYTES: usize = 255;
 pub const SLOT_NAME_WORDS: usize = NAME_BYTES.div_ceil(8);
 pub const SLOT_COPIES: usize = SLOT_NAME + SLOT_NAME_WORDS;
 
-// Inside a worker's slot: two cache lines.
+// Inside a worker's slot: three cache lines.
 pub const WORKER_TAG: usize = 0;
 pub const WORKER_KEPT: usize = 1;
 /// Counts of rescues, and after them how much of each was told.
@@ -79,7 +82,11 @@ pub const WORKER_WOULD: usize = WORKER_FAILS + 1;
 pub const WORKER_WOULD_TOLD: usize = WORKER_WOULD + 2;
 pub const WORKER_WOULD_CAUSES: usize = WORKER_WOULD_TOLD + 2;
 pub const WORKER_IMAGINED: usize = WORKER_WOULD_CAUSES + 1;
-pub const WORKER_WORDS: usize = 2 * LINE;
+/// Requests that another attempt has answered.
+pub const WORKER_RESCUED: usize = WORKER_IMAGINED + 1;
+/// What leaders have decided of the worker, and since when: see [`super::Known`].
+pub const WORKER_KNOWN: usize = WORKER_RESCUED + 1;
+pub const WORKER_WORDS: usize = 3 * LINE;
 
 /// Bits of one word of kicks.
 pub const KICK_BITS: u32 = u64::BITS;
@@ -110,10 +117,10 @@ impl Shape {
         record: RECORD_WORDS,
         near: 128,
     };
-    /// Target slots: 2 KiB each.
+    /// Target slots: 3 KiB each.
     pub const TARGET: Self = Self {
         record: TARGET_WORDS,
-        near: 256,
+        near: 384,
     };
 
     /// Words of one copy that lie in the near part.
@@ -164,6 +171,8 @@ pub struct Layout {
     pub running_at: usize,
     /// First words of the two bitmaps of kicks.
     pub kicks_at: [usize; 2],
+    /// The last events.
+    pub events_at: usize,
     /// Words of the whole board; saturates where an address space is too small.
     pub total: usize,
 }
@@ -191,6 +200,7 @@ impl Layout {
         take(children, 1);
         let running_at = take(children, LINE);
         let kicks_at = [(); 2].map(|()| take(targets.div_ceil(KICK_BITS), 1));
+        let events_at = take(EVENTS, EVENT_WORDS);
         let workers_at = take(workers, WORKER_WORDS);
         let names_near = take(names, Shape::NAME.near);
         let targets_near = take(targets, Shape::TARGET.near);
@@ -217,6 +227,7 @@ impl Layout {
             workers_at,
             running_at,
             kicks_at,
+            events_at,
             total: end,
         }
     }

@@ -12,14 +12,19 @@
 //! - Any child asks the leader for a probe ([`Board::kick`]), and counts the requests
 //!   it rescues ([`Board::count_rescue`]) within a budget of all ([`Board::spend_rescue`]).
 //!
+//! - Whoever sees a change notes it ([`Board::note`]); the leader says what it has decided of workers
+//!   ([`Board::set_known`]): both for the status page.
+//!
 //! Whatever the words say, reading them neither panics nor allocates more than
 //! one record: the parent runs as root and children are less trusted than it.
 
 mod children;
+mod events;
 mod header;
 mod health;
 mod ids;
 mod kicks;
+mod known;
 mod late;
 mod layout;
 pub mod ledger;
@@ -55,9 +60,11 @@ pub use crate::logic::health::TargetRecord;
 pub use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 pub use crate::logic::rescues::Rescues;
 pub use children::Seat;
+pub use events::Noted;
 pub use header::{Counter, Leader};
 pub use ids::{NameId, SlotId, Tag, TargetId, WorkerId};
 pub use kicks::Kick;
+pub use known::Known;
 pub use late::LateId;
 pub use layout::Capacity;
 pub use ledger::{Full, Ledger, Plan};

@@ -82,7 +82,7 @@ impl Board {
         })
     }
 
-    fn worker_of(&self, id: WorkerId, tag: Tag) -> Option<&'static [AtomicU64]> {
+    pub(super) fn worker_of(&self, id: WorkerId, tag: Tag) -> Option<&'static [AtomicU64]> {
         let words = self.worker(id)?;
         (words[WORKER_TAG].load(Ordering::Acquire) == tag.0).then_some(words)
     }

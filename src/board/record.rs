@@ -1,15 +1,21 @@
 //! The record of a name as words.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::region::Record;
 use crate::logic::addr::Addr;
 use crate::logic::record::{FamilyState, MAX_ADDRS, NameRecord, Source};
 
-/// Words before the addresses.
-const HEAD: usize = 10;
 /// Words of one address.
 pub const ADDR_WORDS: usize = 3;
+/// Words of how the look-ups of one family go.
+const FAMILY_WORDS: usize = 5;
+/// Where these are, and where the name server is: its address and port.
+const FAMILIES_AT: usize = 3;
+const SERVER_AT: usize = FAMILIES_AT + 2 * FAMILY_WORDS;
+const PORT_AT: usize = SERVER_AT + ADDR_WORDS;
+/// Words before the addresses.
+pub(super) const HEAD: usize = PORT_AT + 1;
 /// Words of the longest record.
 pub const RECORD_WORDS: usize = HEAD + MAX_ADDRS * ADDR_WORDS;
 
@@ -23,9 +29,10 @@ impl Record for NameRecord {
             Source::Hosts => 2,
         };
         out[0] = pack((count as u32) << 8 | source, self.ttl_s);
-        out[1] = self.expires_ms;
-        out[2..6].copy_from_slice(&self.v4.encode());
-        out[6..10].copy_from_slice(&self.v6.encode());
+        (out[1], out[2]) = (self.expires_ms, self.asked_ms);
+        let families = [self.v4.encode(), self.v6.encode()].concat();
+        out[FAMILIES_AT..SERVER_AT].copy_from_slice(&families);
+        out[SERVER_AT..HEAD].copy_from_slice(&encode_server(self.server));
         let words = out[HEAD..].chunks_exact_mut(ADDR_WORDS);
         for (words, addr) in words.zip(&self.addrs) {
             words.copy_from_slice(&encode_addr(addr));
@@ -51,22 +58,25 @@ impl Record for NameRecord {
                 .chunks_exact(ADDR_WORDS)
                 .map(decode_addr)
                 .collect::<Option<_>>()?,
-            v4: FamilyState::decode(&head[2..6]),
-            v6: FamilyState::decode(&head[6..10]),
+            v4: FamilyState::decode(&head[FAMILIES_AT..]),
+            v6: FamilyState::decode(&head[FAMILIES_AT + FAMILY_WORDS..]),
             ttl_s,
             expires_ms: head[1],
             source,
+            asked_ms: head[2],
+            server: decode_server(&head[SERVER_AT..PORT_AT], head[PORT_AT]),
         })
     }
 }
 
 impl FamilyState {
-    fn encode(&self) -> [u64; 4] {
+    fn encode(&self) -> [u64; FAMILY_WORDS] {
         [
             self.good_ms,
             self.failing_since_ms,
             self.retry_ms,
             pack(self.failures, self.error),
+            self.error_ms,
         ]
     }
 
@@ -78,8 +88,33 @@ impl FamilyState {
             retry_ms: words[2],
             failures,
             error,
+            error_ms: words[4],
         }
     }
+}
+
+/// A name server as its address and port; all 0 for none.
+fn encode_server(server: Option<SocketAddr>) -> [u64; ADDR_WORDS + 1] {
+    let Some(server) = server else {
+        return [0; ADDR_WORDS + 1];
+    };
+    let scope = match server {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let [high, low, kind] = encode_addr(&Addr {
+        ip: server.ip(),
+        scope,
+    });
+    [high, low, kind, server.port().into()]
+}
+
+fn decode_server(addr: &[u64], port: u64) -> Option<SocketAddr> {
+    let (Addr { ip, scope }, port) = (decode_addr(addr)?, u16::try_from(port).ok()?);
+    Some(match ip {
+        IpAddr::V4(_) => SocketAddr::new(ip, port),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+    })
 }
 
 /// An address as two words of bits and one of family and scope.

@@ -43,6 +43,7 @@ pub fn record(n: u32, addrs: usize) -> NameRecord {
         failures: n,
         retry_ms: 3,
         error,
+        error_ms: 4,
     };
     NameRecord {
         addrs: (0..addrs).map(addr).collect(),
@@ -51,6 +52,11 @@ pub fn record(n: u32, addrs: usize) -> NameRecord {
         ttl_s: n,
         expires_ms: 1 << 40,
         source: Source::Dns,
+        asked_ms: 5,
+        server: Some(match n % 2 {
+            0 => "192.0.2.1:53".parse().unwrap(),
+            _ => "[fe80::1%3]:5353".parse().unwrap(),
+        }),
     }
 }
 

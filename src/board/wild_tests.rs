@@ -7,8 +7,10 @@ use super::layout::{
     CHILDREN_AT, LATE_AT, LAYOUT, LAYOUT_AT, MAGIC, MAGIC_AT, NAMES_AT, SEATS_AT, SLOT_VERSION,
     TARGETS_AT, WORKERS_AT,
 };
+use super::record::HEAD;
 use super::tests::{SMALL, board};
 use super::*;
+use crate::logic::event::Event;
 
 /// Wild words everywhere, with and without a plausible head, never make a reader
 /// panic; what it reads, if anything, keeps the limits.
@@ -87,7 +89,10 @@ fn wild_flags(board: &Board, salt: u64) {
         board.keep_until(id, Tag(salt & 0x1ff), salt);
         board.kept_until(id, Tag(salt & 0x1ff));
         wild_rescues(board, id, salt);
+        board.known(id, Tag(salt & 0x1ff));
     }
+    assert!(board.events().len() <= 256);
+    board.note(&Event::of_module("x", "y"), salt);
 }
 
 /// Wild counts of rescues, requests under way, and budget.
@@ -119,10 +124,10 @@ fn wild_slot(board: &Board, id: NameId, salt: u64) -> bool {
     }
     let addrs = salt as usize % (MAX_ADDRS + 2);
     wild[0] = (addrs as u64) << 40 | (salt >> 8 & 3) << 32;
-    for (i, addr) in wild[10..].chunks_mut(3).enumerate() {
+    for (i, addr) in wild[HEAD..].chunks_mut(3).enumerate() {
         addr[2] = addr[2] & 0xffff_ffff | if i as u64 == salt >> 50 { 5 } else { 6 } << 32;
     }
-    let len = (10 + 3 * addrs).min(RECORD_WORDS);
+    let len = (HEAD + 3 * addrs).min(RECORD_WORDS);
     slot.write(slot.tag.load(Ordering::Relaxed), &wild[..len])
         .unwrap();
     let read = board.read(id, tag);

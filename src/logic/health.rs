@@ -15,6 +15,7 @@ use std::fmt;
 use std::io;
 
 use super::addr::Addr;
+use super::history::History;
 
 /// Why a probe failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -233,6 +234,8 @@ pub struct AddrHealth {
     /// Flap score in thousandths, and when it was brought up to date.
     pub flaps: u32,
     pub flaps_ms: u64,
+    /// The last probes, for those who look; nothing is decided by it.
+    pub history: History,
 }
 
 impl AddrHealth {
@@ -254,6 +257,7 @@ impl AddrHealth {
             due_ms: 0,
             flaps: 0,
             flaps_ms: 0,
+            history: History::EMPTY,
         }
     }
 

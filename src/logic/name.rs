@@ -70,20 +70,13 @@ pub fn step(state: &NameRecord, now_ms: u64, lookup: &Lookup, bounds: &Bounds, r
     let now_ms = now_ms.max(1);
     let verdicts = FAMILIES.map(|family| verdict(state, lookup, bounds.want, family));
     let mut record = state.clone();
+    record.asked_ms = now_ms;
     for (family, verdict) in FAMILIES.into_iter().zip(&verdicts) {
         mark(family_mut(&mut record, family), verdict, now_ms);
     }
     let found = put_addrs(&mut record, state, &verdicts);
     set_retries(&mut record, bounds.want, now_ms, rnd);
-    set_expiry(
-        &mut record,
-        state,
-        &verdicts,
-        lookup.source,
-        bounds,
-        now_ms,
-        rnd,
-    );
+    set_expiry(&mut record, state, &verdicts, lookup, bounds, now_ms, rnd);
     let changed = !same_set(&state.addrs, &record.addrs);
     let flipped = FAMILIES
         .iter()
@@ -255,6 +248,8 @@ fn mark(state: &mut FamilyState, verdict: &Verdict<'_>, now_ms: u64) {
         Verdict::Good(..) => {
             *state = FamilyState {
                 good_ms: now_ms,
+                error: state.error,
+                error_ms: state.error_ms,
                 ..FamilyState::default()
             }
         }
@@ -263,7 +258,7 @@ fn mark(state: &mut FamilyState, verdict: &Verdict<'_>, now_ms: u64) {
                 state.failing_since_ms = now_ms;
             }
             state.failures = state.failures.saturating_add(1);
-            state.error = error;
+            (state.error, state.error_ms) = (error, now_ms);
             // Marks it for set_retries().
             state.retry_ms = 0;
         }
@@ -317,7 +312,7 @@ fn set_expiry(
     record: &mut NameRecord,
     state: &NameRecord,
     verdicts: &[Verdict<'_>; 2],
-    source: Source,
+    lookup: &Lookup,
     bounds: &Bounds,
     now_ms: u64,
     rnd: u32,
@@ -337,8 +332,9 @@ fn set_expiry(
         }
         return;
     };
-    record.source = source;
-    let (ttl_s, after) = match source {
+    record.source = lookup.source;
+    record.server = lookup.by;
+    let (ttl_s, after) = match lookup.source {
         Source::Hosts => (0, HOSTS_RECHECK_MS),
         _ => {
             let ttl_ms = schedule::ttl_ms(ttl, bounds.ttl_min, bounds.ttl_max);

@@ -1,5 +1,7 @@
 //! What is known of one name: kept on the board, changed by the pure steps.
 
+use std::net::SocketAddr;
+
 use super::addr::Addr;
 
 /// Addresses kept per name, both families together.
@@ -26,8 +28,9 @@ pub struct FamilyState {
     pub retry_ms: u64,
     /// Failures in a row.
     pub failures: u32,
-    /// Code of the last failure; 0 for none.
+    /// Code of the last failure there was, and when; 0 for none. It outlives the failing.
     pub error: u32,
+    pub error_ms: u64,
 }
 
 /// All that is known of one name. The default is "never answered".
@@ -42,4 +45,8 @@ pub struct NameRecord {
     /// Monotonic milliseconds at which the name is asked for again.
     pub expires_ms: u64,
     pub source: Source,
+    /// When the last look-up ended; 0 for never.
+    pub asked_ms: u64,
+    /// The name server that gave the addresses.
+    pub server: Option<SocketAddr>,
 }

@@ -7,6 +7,8 @@
 
 use serde::Serialize;
 
+pub use crate::logic::event::Kind as EventKind;
+
 /// Number of the JSON format.
 pub const FORMAT: u32 = 1;
 
@@ -328,22 +330,4 @@ pub struct Event {
     pub from: String,
     pub to: String,
     pub reason: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EventKind {
-    /// The module itself: leader, storms, reloads.
-    #[default]
-    Module,
-    /// A worker went out of use or came back.
-    Worker,
-    /// An address went down or came up.
-    Address,
-    /// DNS: addresses changed, failures began or ended.
-    Dns,
-    /// Requests were ended, retried or failed.
-    Requests,
-    /// What would have been done to an observed worker.
-    Observe,
 }

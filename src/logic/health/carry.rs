@@ -66,6 +66,7 @@ pub fn forgive(health: &mut AddrHealth, now_ms: u64) {
         ok_total: health.ok_total,
         flaps: health.flaps,
         flaps_ms: health.flaps_ms,
+        history: health.history,
         since_ms: now_ms,
         due_ms: now_ms,
         ..AddrHealth::new(health.addr)

@@ -1,6 +1,7 @@
 //! What the end of one probe does to an address.
 
 use super::{AddrHealth, Probe, Reason, Rules, State};
+use crate::logic::history::Sample;
 
 /// Pause before a refused connection, or a bad answer, is confirmed, in milliseconds.
 const CONFIRM_HARD_MS: u64 = 100;
@@ -69,6 +70,12 @@ pub fn step(health: &AddrHealth, probe: &Probe, rules: &Rules, storm: bool, rnd:
     let mut next = without_old_failures(health, probe, rules);
     next.last_ms = probe.ended_ms;
     next.last_us = probe.took_us;
+    if !probe.result.is_err_and(Reason::is_local) {
+        next.history.push(Sample {
+            took_us: probe.took_us,
+            ok: probe.result.is_ok(),
+        });
+    }
     match probe.result {
         Ok(()) => succeed(&mut next, probe, rules, rnd),
         Err(reason) if reason.is_local() => {

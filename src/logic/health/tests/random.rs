@@ -1,6 +1,7 @@
 //! Any sequence of probes, from any state: no panic, and what must always hold does.
 
 use super::*;
+use crate::logic::history::History;
 
 /// A small generator (xorshift), so that a failure can be repeated.
 struct Random(u64);
@@ -150,6 +151,7 @@ fn no_record_makes_a_step_panic() {
             due_ms: random.wild(),
             flaps: random.wild() as u32,
             flaps_ms: random.wild(),
+            history: History(std::array::from_fn(|_| random.wild())),
         };
         let rules = Rules {
             interval_ms: random.wild(),

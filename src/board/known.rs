@@ -1,0 +1,94 @@
+//! What leaders have decided of a worker, for those who look: the status page and the readiness URL.
+
+use std::sync::atomic::Ordering;
+
+use super::Board;
+use super::ids::{Tag, WorkerId};
+use super::layout::{WORKER_KNOWN, WORKER_RESCUED, WORKER_WORDS};
+
+const _: () = assert!(WORKER_KNOWN < WORKER_WORDS);
+
+/// A leader's last word about a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Known {
+    /// DNS or the first probe has not answered yet.
+    #[default]
+    Nothing,
+    In,
+    Out,
+    LastResort,
+    /// Out because `livestale` has run out.
+    Expired,
+}
+
+const ALL: [Known; 5] = [
+    Known::Nothing,
+    Known::In,
+    Known::Out,
+    Known::LastResort,
+    Known::Expired,
+];
+const BITS: u32 = 8;
+
+impl Board {
+    /// What is known of a worker, and since when (monotonic milliseconds); nothing when the slot is another's.
+    pub fn known(&self, id: WorkerId, tag: Tag) -> (Known, u64) {
+        let word = self.worker_of(id, tag);
+        let word = word.map_or(0, |words| words[WORKER_KNOWN].load(Ordering::Relaxed));
+        let known = ALL.get((word & ((1 << BITS) - 1)) as usize);
+        (known.copied().unwrap_or_default(), word >> BITS)
+    }
+
+    /// Says what is known now; the time of what is said again stays. Leader only.
+    pub fn set_known(&self, id: WorkerId, tag: Tag, known: Known, now_ms: u64) {
+        if self.known(id, tag).0 == known {
+            return;
+        }
+        if let Some(words) = self.worker_of(id, tag) {
+            let code = ALL.iter().position(|k| *k == known).unwrap_or(0) as u64;
+            words[WORKER_KNOWN].store(now_ms << BITS | code, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request of this worker that was answered by another attempt.
+    pub fn count_rescued(&self, id: WorkerId, tag: Tag) {
+        if let Some(words) = self.worker_of(id, tag) {
+            words[WORKER_RESCUED].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many they are.
+    pub fn rescued(&self, id: WorkerId, tag: Tag) -> u64 {
+        self.worker_of(id, tag)
+            .map_or(0, |words| words[WORKER_RESCUED].load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::board;
+    use super::*;
+
+    #[test]
+    fn what_is_known_and_since_when() {
+        let (board, id, tag) = (board(), WorkerId(0), Tag(7));
+        board.assign_worker(id, tag);
+        assert_eq!(board.known(id, tag), (Known::Nothing, 0));
+        for (n, known) in (1..).zip(ALL.into_iter().rev()) {
+            board.set_known(id, tag, known, n);
+            board.set_known(id, tag, known, n + 100);
+            assert_eq!(board.known(id, tag), (known, n), "the first time counts");
+        }
+        board.set_known(id, tag, Known::Out, 5);
+        assert_eq!(board.known(id, Tag(8)), (Known::Nothing, 0), "another's");
+        board.set_known(id, Tag(8), Known::In, 9);
+        assert_eq!(board.known(id, tag), (Known::Out, 5));
+        board.count_rescued(id, tag);
+        board.count_rescued(id, Tag(8));
+        assert_eq!((board.rescued(id, tag), board.rescued(id, Tag(8))), (1, 0));
+        // Another owner begins afresh.
+        board.assign_worker(id, Tag(8));
+        assert_eq!(board.known(id, Tag(8)), (Known::Nothing, 0));
+        assert_eq!(board.rescued(id, Tag(8)), 0);
+    }
+}
