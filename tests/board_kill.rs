@@ -237,6 +237,7 @@ fn record(id: NameId, tag: Tag, n: u64) -> NameRecord {
         retry_ms: n + x,
         failures: n as u32,
         error: id.0,
+        error_ms: x,
     };
     NameRecord {
         addrs: (0..count)
@@ -247,6 +248,8 @@ fn record(id: NameId, tag: Tag, n: u64) -> NameRecord {
         ttl_s: (n >> 3) as u32,
         expires_ms: n,
         source: Default::default(),
+        asked_ms: n,
+        server: None,
     }
 }
 

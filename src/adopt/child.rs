@@ -129,8 +129,7 @@ impl Child {
             .map(|planned| Entry::new(planned, plan.board))
             .collect();
         for (number, group) in plan.groups.iter().enumerate() {
-            let known = group.members();
-            let live = known.iter().filter_map(|(_, at)| entries.get((*at)?));
+            let live = group.members().filter_map(|(_, at)| entries.get(at?));
             live.for_each(|entry| entry.set_group(number));
         }
         let by_worker = entries

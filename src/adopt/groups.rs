@@ -1,31 +1,26 @@
 //! Balancers with live members, or where live members may be added at run time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use parking_lot::RwLock;
+use once_cell::sync::OnceCell;
 
 use super::gather::Planned;
 use crate::config::Config;
 use crate::ffi::proxy::{Balancer, BalancerHandle, Server, Worker};
 
-/// Members of a balancer, with the number of the live ones' entries.
-pub type Known = Arc<[(Worker, Option<usize>)]>;
-
-/// They can become more at run time. Each copy goes its own way.
-#[derive(Debug)]
-struct Members(RwLock<Known>);
-
-impl Clone for Members {
-    fn clone(&self) -> Self {
-        Self(RwLock::new(self.0.read().clone()))
-    }
+/// A member that came at run time; its entry's number when it is live.
+#[derive(Clone, Debug)]
+struct Late {
+    worker: Worker,
+    entry: OnceCell<usize>,
 }
 
-/// One balancer.
+/// One balancer. Its members only become more; who looks at them takes no lock.
 #[derive(Clone, Debug)]
 pub struct Group {
-    members: Members,
+    /// Those of the configuration, with the numbers of the live ones' entries.
+    base: Vec<(Worker, Option<usize>)>,
+    late: Vec<OnceCell<Late>>,
     /// `balancer://...`
     pub name: String,
     /// `forcerecovery` is on, which is the default.
@@ -38,9 +33,9 @@ pub struct Group {
 impl Group {
     fn new(server: Server, balancer: &Balancer, index: &HashMap<usize, usize>) -> Self {
         let number = |w: &Worker| (*w, index.get(&w.key()).copied());
-        let members = balancer.members.iter().map(number).collect();
         Self {
-            members: Members(RwLock::new(members)),
+            base: balancer.members.iter().map(number).collect(),
+            late: vec![OnceCell::new(); balancer.handle.growth() as usize],
             name: balancer.name.clone(),
             recovers: balancer.recovers,
             handle: balancer.handle,
@@ -48,19 +43,31 @@ impl Group {
         }
     }
 
-    /// All members that are known by now.
-    pub fn members(&self) -> Known {
-        self.members.0.read().clone()
+    /// All members that are known by now, with the number of the live ones' entries.
+    pub fn members(&self) -> impl Iterator<Item = (Worker, Option<usize>)> {
+        let late = self.late.iter().map_while(OnceCell::get);
+        let late = late.map(|late| (late.worker, late.entry.get().copied()));
+        self.base.iter().copied().chain(late)
     }
 
     /// How many they are.
     pub fn count(&self) -> usize {
-        self.members.0.read().len()
+        self.members().count()
     }
 
-    /// Further members are known, or more is known of them. By one thread only.
-    pub fn set_members(&self, members: Vec<(Worker, Option<usize>)>) {
-        *self.members.0.write() = members.into();
+    /// A further member is known. By one thread only.
+    pub fn add(&self, worker: Worker) {
+        let free = self.late.iter().find(|late| late.get().is_none());
+        let entry = OnceCell::new();
+        // There is no room for more than httpd itself has room for.
+        let _ = free.map(|free| free.set(Late { worker, entry }));
+    }
+
+    /// A member that came at run time is live. By one thread only.
+    pub fn enter(&self, worker: Worker, entry: usize) {
+        let mut late = self.late.iter().map_while(OnceCell::get);
+        let late = late.find(|late| late.worker == worker);
+        let _ = late.map(|late| late.entry.set(entry));
     }
 }
 
@@ -87,9 +94,9 @@ pub fn groups(config: &Config, workers: &mut [Planned], main: Server) -> Vec<Gro
         });
     }
     for (group, wanted) in &mut groups {
-        let members = group.members();
-        for at in members.iter().filter_map(|(_, at)| *at) {
-            workers[at].has_peers = members.len() > 1;
+        let peers = group.count() > 1;
+        for at in group.members().filter_map(|(_, at)| at) {
+            workers[at].has_peers = peers;
             *wanted = true;
         }
     }

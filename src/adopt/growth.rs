@@ -77,22 +77,19 @@ impl Growth {
 
     /// The balancer has members that are not known yet.
     fn look(&mut self, child: &Child, at: usize, group: &Group, leads: bool) {
-        let known = group.members();
         // When httpd is at it: at the next tick.
         let Some(balancer) = LockedBalancer::try_lock(&group.copies) else {
             return;
         };
         balancer.sync();
-        let is_new = |worker: &Worker| !known.iter().any(|(member, _)| member == worker);
+        let is_new = |worker: &Worker| !group.members().any(|(member, _)| member == *worker);
         let mut new = balancer.members();
         new.retain(|worker| is_new(worker) && balancer.is_complete(*worker));
         drop(balancer);
         if new.is_empty() {
             return;
         }
-        let mut members = known.to_vec();
-        members.extend(new.iter().map(|worker| (*worker, None)));
-        group.set_members(members);
+        new.iter().for_each(|worker| group.add(*worker));
         has_peers(child, group);
         for worker in new {
             let servers = group.copies.iter().map(|(server, _)| *server);
@@ -184,19 +181,14 @@ impl Growth {
         let Some(at) = child.entries.push(entry) else {
             return;
         };
-        let mut members = group.members().to_vec();
-        for (member, entry) in &mut members {
-            if *member == worker {
-                *entry = Some(at);
-            }
-        }
-        if leads && touched && members.len() > 1 {
-            let others = i32::try_from(members.len() - 1).unwrap_or(i32::MAX);
+        group.enter(worker, at);
+        let count = group.count();
+        if leads && touched && count > 1 {
+            let others = i32::try_from(count - 1).unwrap_or(i32::MAX);
             for (_, handle) in &group.copies {
                 handle.allow_attempts(others);
             }
         }
-        group.set_members(members);
         has_peers(child, group);
     }
 
@@ -220,11 +212,8 @@ fn has_grown(group: &Group) -> bool {
 
 /// Older members need not wait as long for a connect any more.
 fn has_peers(child: &Child, group: &Group) {
-    let members = group.members();
-    if members.len() > 1 {
-        let entries = members
-            .iter()
-            .filter_map(|(_, at)| child.entries.get((*at)?));
+    if group.count() > 1 {
+        let entries = group.members().filter_map(|(_, at)| child.entries.get(at?));
         entries.for_each(Entry::set_has_peers);
     }
 }

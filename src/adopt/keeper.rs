@@ -15,6 +15,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::log::Level;
 use crate::ffi::{clock, futex, hooks, tcp};
 use crate::log;
+use crate::logic::event::Event;
 use crate::monitor::leader::Leader;
 
 /// Between tries for a lock that httpd held.
@@ -29,6 +30,9 @@ const SWEEP_AFTER_MS: u64 = 50;
 const SILENCE_TICK: Duration = Duration::from_millis(125);
 /// A leader that is silent for longer counts as lost.
 const HEARTBEAT_LOST_MS: u64 = 3_000;
+/// What happens then.
+const HEARTBEAT_LOST: &str =
+    "has been silent for more than 3 s: addresses stay as they are, no worker is kept out";
 /// It must still be silent after this.
 const LATE_AGAIN_MS: u64 = 300;
 /// So long a child of the last epoch leads until the first new child is there.
@@ -301,15 +305,13 @@ impl Keeper {
             0 => "no child leads and the last leader".into(),
             pid => format!("the leading child (pid {pid})"),
         };
-        if lost {
-            log!(
-                Level::Warn,
-                "{who} has been silent for more than 3 s: addresses stay as they are, no worker \
-                 is kept out"
-            );
+        let (level, what) = if lost {
+            (Level::Warn, HEARTBEAT_LOST)
         } else {
-            log!(Level::Notice, "{who} is heard again");
-        }
+            (Level::Notice, "is heard again")
+        };
+        log!(level, "{who} {what}");
+        self.child.note(&Event::of_module(who, what));
     }
 
     /// One line is enough for all children: the one with the lowest process id writes it.

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::groups::Group;
 use super::observe;
 use super::plan::Plan;
+use super::tell::{self, Change};
 use crate::board::{Board, Counter, Kick};
 use crate::ffi::clock;
 use crate::ffi::log::Level;
@@ -104,12 +105,13 @@ impl Marks {
             }
         }
         mark.settle(child, entry, verdict, expired, role, 0);
+        mark.leave_known(child, entry, role);
     }
 
     /// The members of one balancer, together: the last usable one is treated with care.
     fn group(&mut self, child: &Child, group: &Group, role: Role) {
         let now = clock::now_ms();
-        let known = group.members();
+        let known: Vec<_> = group.members().collect();
         let sights: Vec<(Member, u64)> = known
             .iter()
             .map(|(worker, at)| sight(child, *worker, *at, now))
@@ -125,6 +127,7 @@ impl Marks {
             let entry = &child.entries[at];
             let mark = &mut self.marks[at];
             mark.settle(child, entry, verdict, member.expired, role, *kept);
+            mark.leave_known(child, entry, role);
             if role == Role::Leads {
                 self.waits |= mark.release(child, at, *kept, now);
             }
@@ -180,13 +183,16 @@ impl Mark {
                 worker.forgive();
             }
             if news {
-                let what = "last resort: stays in use although down";
-                say(entry, loud, Level::Warn, what);
+                let words = "last resort: stays in use although down";
+                let states = ["up", "last resort"];
+                say(child, entry, loud, Level::Warn, words, states);
             }
         } else if before == Some(Verdict::LastResort) && verdict == Verdict::In && !lost {
-            say(entry, loud, Level::Notice, "no longer the last resort");
+            let words = "no longer the last resort";
+            let states = ["last resort", "up"];
+            say(child, entry, loud, Level::Notice, words, states);
         } else if changed && news {
-            self.say(entry, expired, loud, lost);
+            self.say(child, entry, expired, loud, lost);
         } else if changed {
             // httpd's own writes of the status are not atomic, and the balancer-manager can do everything.
             log!(
@@ -198,20 +204,28 @@ impl Mark {
         self.expired = expired;
     }
 
-    fn say(&self, entry: &Entry, expired: bool, loud: bool, lost: bool) {
-        let down = self.verdict == Some(Verdict::Out);
-        let (from, to, level) = if down {
-            ("up", "down", Level::Warn)
-        } else {
-            ("down", "up", Level::Notice)
+    fn say(&self, child: &Child, entry: &Entry, expired: bool, loud: bool, lost: bool) {
+        let (states, level) = match self.verdict {
+            Some(Verdict::Out) => (["up", "down"], Level::Warn),
+            _ => (["down", "up"], Level::Notice),
         };
-        let why = self.why(entry, expired, lost);
-        let level = if loud { level } else { Level::Debug };
-        log!(
+        let change = Change {
+            loud,
             level,
-            "worker {}: {from} -> {to} ({why})",
-            entry.planned.label
-        );
+            words: "",
+            states,
+            why: &self.why(entry, expired, lost),
+        };
+        tell::worker(child, entry, &change);
+    }
+
+    /// Readiness URL and status page look at the board.
+    fn leave_known(&self, child: &Child, entry: &Entry, role: Role) {
+        if role == Role::Leads && observe::speaks(child) {
+            // mod_proxy_hcheck's are in, as far as the module goes.
+            let verdict = self.verdict.unwrap_or_default();
+            child.leave_known(entry, verdict, self.expired);
+        }
     }
 
     /// The reason for the verdict, for a log line.
@@ -256,18 +270,15 @@ impl Mark {
             Action::None => {}
             Action::Probe => child.kick(at, Kick::Failed),
             Action::Release if observe => {
-                observe::release(child.board, entry);
+                observe::release(child, entry);
                 return false;
             }
             Action::Release => {
                 worker.forgive();
                 child.board.add(Counter::Releases, 1);
-                log!(
-                    Level::Notice,
-                    "worker {}: released from httpd's error state ({})",
-                    entry.planned.label,
-                    entry.describe()
-                );
+                let words = "released from httpd's error state";
+                let states = ["httpd's error", "up"];
+                say(child, entry, true, Level::Notice, words, states);
                 return false;
             }
         }
@@ -276,10 +287,15 @@ impl Mark {
 }
 
 /// One line about a worker, with what is known of its addresses.
-fn say(entry: &Entry, loud: bool, level: Level, what: &str) {
-    let level = if loud { level } else { Level::Debug };
-    let label = &entry.planned.label;
-    log!(level, "worker {label}: {what} ({})", entry.describe());
+fn say(child: &Child, entry: &Entry, loud: bool, level: Level, words: &str, states: [&str; 2]) {
+    let change = Change {
+        loud,
+        level,
+        words,
+        states,
+        why: &entry.describe(),
+    };
+    tell::worker(child, entry, &change);
 }
 
 fn member(entry: &Entry, expired: bool) -> Member {
@@ -331,7 +347,7 @@ fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
 /// force_recovery() of mod_proxy_balancer.c takes a member with HC_FAIL for one that is not in error, and
 /// so never comes to the others' help: done here in its place.
 fn recover(child: &Child, group: &Group) {
-    let members = group.members();
+    let members: Vec<_> = group.members().collect();
     let workers = || members.iter().map(|(worker, _)| worker);
     let open = |w: &Worker| w.is_open() && !w.is_in_error() && !w.is_failed();
     // Marks of mod_proxy_hcheck are httpd's own matter.

@@ -15,4 +15,5 @@ pub mod registry;
 pub mod request;
 pub mod rescue_log;
 pub mod tasks;
+mod tell;
 pub mod watch;

@@ -11,6 +11,7 @@ use crate::board::{Board, Counter, Rescues, Would};
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::addr::Addr;
+use crate::logic::event::Kind;
 use crate::logic::rescues::Teller;
 use crate::logic::retry::Cause;
 use crate::logic::verdict::Verdict;
@@ -75,11 +76,13 @@ impl Entry {
     }
 
     /// Tells what would have been done, and counts it.
-    fn would(&self, board: Board, what: &str) {
-        board.add(Counter::Observed, 1);
+    fn would(&self, child: &Child, what: &str, why: &str) {
+        child.board.add(Counter::Observed, 1);
+        let to = format!("would {what}");
+        child.note_at(self, Kind::Observe, ["", &to], why);
         log!(
             Level::Notice,
-            "worker {}: observe: would {what}",
+            "worker {}: observe: {to} ({why})",
             self.planned.label
         );
     }
@@ -113,7 +116,7 @@ pub fn tell_addresses(child: &Child) {
             continue;
         };
         entry.set_told(child.board, now);
-        entry.would(child.board, &format!("use {addrs} (from DNS)"));
+        entry.would(child, &format!("use {addrs}"), "from DNS");
     }
 }
 
@@ -146,10 +149,7 @@ impl Mark {
                 Verdict::In if before == Verdict::LastResort => "no longer be the last resort",
                 Verdict::In => "mark up",
             };
-            entry.would(
-                board,
-                &format!("{what} ({})", self.why(entry, expired, false)),
-            );
+            entry.would(child, what, &self.why(entry, expired, false));
         }
         self.expired = expired;
     }
@@ -165,10 +165,11 @@ pub fn is_released(child: &Child, entry: &Entry, in_error: bool) -> bool {
 }
 
 /// The error would have been ended.
-pub fn release(board: Board, entry: &Entry) {
+pub fn release(child: &Child, entry: &Entry) {
+    let board = child.board;
     entry.set_told(board, entry.told(board).with_released(true));
-    let what = format!("release from httpd's error state ({})", entry.describe());
-    entry.would(board, &what);
+    let what = "release from httpd's error state";
+    entry.would(child, what, &entry.describe());
 }
 
 impl Child {
@@ -202,7 +203,8 @@ impl Child {
 }
 
 /// Tells what would have become of requests at an observed worker, when an event is over. Leader only.
-pub fn tell_requests(board: Board, entry: &Entry, teller: &mut Teller, now_ms: u64) {
+pub fn tell_requests(child: &Child, entry: &Entry, teller: &mut Teller, now_ms: u64) {
+    let board = child.board;
     let Some((id, tag)) = entry.planned.seat else {
         return;
     };
@@ -212,28 +214,24 @@ pub fn tell_requests(board: Board, entry: &Entry, teller: &mut Teller, now_ms: u
     let news = counted.since(&told);
     if teller.step(now_ms, &news) {
         let causes = board.tell_would(id, tag, counted);
-        say(board, entry, &news, causes);
+        say(child, entry, &news, causes);
     }
 }
 
-fn say(board: Board, entry: &Entry, news: &Rescues, causes: u64) {
+fn say(child: &Child, entry: &Entry, news: &Rescues, causes: u64) {
     let label = &entry.planned.label;
+    let tell = |what: String, why: &str| {
+        child.note_at(entry, Kind::Observe, ["", &what], why);
+        log!(Level::Notice, "worker {label}: observe: {what} ({why})");
+    };
     if news.ended > 0 {
-        entry.reread_health(board);
-        log!(
-            Level::Notice,
-            "worker {label}: observe: would have ended {} requests ({})",
-            news.ended,
-            entry.describe()
-        );
+        entry.reread_health(child.board);
+        let what = format!("would have ended {} requests", news.ended);
+        tell(what, &entry.describe());
     }
     if news.retried > 0 {
-        log!(
-            Level::Notice,
-            "worker {label}: observe: would have retried {} requests ({})",
-            news.retried,
-            words(causes)
-        );
+        let what = format!("would have retried {} requests", news.retried);
+        tell(what, &words(causes));
     }
 }
 

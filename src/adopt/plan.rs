@@ -17,6 +17,7 @@ use crate::ffi::futex;
 use crate::ffi::lock::LockFile;
 use crate::ffi::proxy::Server;
 use crate::ffi::shm;
+use crate::logic::event::Event;
 use crate::monitor::probe;
 use crate::monitor::run::Plan as MonitorPlan;
 
@@ -186,6 +187,8 @@ impl Life {
         self.board.announce_epoch(self.epoch);
         // The last leader may have been gone for long: its successor has the usual time to speak up.
         self.board.heartbeat(clock::now_ms());
+        let event = Event::of_module(format!("configuration {} in force", self.epoch), "");
+        self.board.note(&event, clock::unix_ms());
         self.board.bump_generation();
         futex::wake_all(self.board.generation_word());
     }

@@ -247,6 +247,9 @@ fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<
     let how = if dropped { How::Failed } else { how };
     if how == How::Succeeded {
         child.succeeded(entry);
+        if attempt.rescues {
+            child.count_rescued(request);
+        }
     }
     // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
     let mut last = first;

@@ -4,9 +4,10 @@
 use super::child::Child;
 use super::entry::Entry;
 use super::observe;
-use crate::board::{Board, Rescues};
+use crate::board::Rescues;
 use crate::ffi::log::Level;
 use crate::log;
+use crate::logic::event::Kind;
 use crate::logic::rescues::Teller;
 
 /// Between looks at the counts.
@@ -38,15 +39,16 @@ impl RescueLog {
             .resize_with(child.entries.count(), Teller::default);
         for (entry, teller) in child.entries.iter().zip(&mut self.tellers) {
             if entry.planned.settings.observe {
-                observe::tell_requests(child.board, entry, teller, now_ms);
+                observe::tell_requests(child, entry, teller, now_ms);
             } else {
-                look(child.board, entry, teller, now_ms);
+                look(child, entry, teller, now_ms);
             }
         }
     }
 }
 
-fn look(board: Board, entry: &Entry, teller: &mut Teller, now_ms: u64) {
+fn look(child: &Child, entry: &Entry, teller: &mut Teller, now_ms: u64) {
+    let board = child.board;
     let Some((id, tag)) = entry.planned.seat else {
         return;
     };
@@ -57,26 +59,26 @@ fn look(board: Board, entry: &Entry, teller: &mut Teller, now_ms: u64) {
     if teller.step(now_ms, &news) {
         // First, so that a line which fails is not repeated for ever.
         board.tell(id, tag, counted);
-        tell(board, entry, &news);
+        tell(child, entry, &news);
     }
 }
 
 /// Quiet when nobody can have noticed.
-fn tell(board: Board, entry: &Entry, news: &Rescues) {
+fn tell(child: &Child, entry: &Entry, news: &Rescues) {
     let level = if news.is_serious() {
         Level::Notice
     } else {
         Level::Info
     };
     // Probes that only repeat what was known have woken nobody.
-    entry.reread_health(board);
-    log!(
-        level,
-        "worker {}: {} requests ended, {} retried, {} failed ({})",
-        entry.planned.label,
-        news.ended,
-        news.retried,
-        news.failed,
-        entry.describe()
-    );
+    entry.reread_health(child.board);
+    let Rescues {
+        ended,
+        retried,
+        failed,
+    } = news;
+    let what = format!("{ended} requests ended, {retried} retried, {failed} failed");
+    let (label, why) = (&entry.planned.label, entry.describe());
+    log!(level, "worker {label}: {what} ({why})");
+    child.note_at(entry, Kind::Requests, ["", &what], &why);
 }

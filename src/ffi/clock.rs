@@ -1,5 +1,7 @@
 //! The clock that all processes of the machine share.
 
+use std::time::SystemTime;
+
 /// Milliseconds of `CLOCK_MONOTONIC`: the same in every process, never set back. Never 0.
 pub fn now_ms() -> u64 {
     let mut ts = libc::timespec {
@@ -9,6 +11,12 @@ pub fn now_ms() -> u64 {
     // SAFETY: `ts` is a valid timespec to write to; CLOCK_MONOTONIC always exists on Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut ts) };
     (ts.tv_sec as u64 * 1000 + ts.tv_nsec as u64 / 1_000_000).max(1)
+}
+
+/// Milliseconds since 1970 (UTC), as the error log and people count.
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// The id of this process.

@@ -235,8 +235,14 @@ impl History {
         self.0.shown = status;
     }
 
-    pub fn set_rescued(&mut self) {
-        self.0.rescued = 1;
+    /// It leaves the worker of this entry for another attempt.
+    pub fn set_rescued(&mut self, entry: u32) {
+        self.0.rescued = i32::try_from(entry).map_or(i32::MAX, |n| n.saturating_add(1));
+    }
+
+    /// The entry of the worker that it left.
+    pub fn rescued_from(&self) -> Option<u32> {
+        u32::try_from(self.0.rescued.checked_sub(1)?).ok()
     }
 
     /// mod_proxy is about to put this member into error for nothing.

@@ -85,7 +85,7 @@ void live_hook_request_status(int (*f)(int *status, request_rec *r));
 typedef struct live_request {
     int runs;               /* attempts so far that did not succeed */
     int turns;              /* of them those that mod_proxy's own loop began */
-    int rescued;            /* one rescue was made */
+    int rescued;            /* one rescue was made: 1 + the number of the worker it left */
     int has_body;           /* seen before an attempt */
     int shown;              /* status for the client instead of 502; 0: none */
     proxy_worker *provoked; /* a member that mod_proxy puts into error only because of our 503 */

@@ -16,6 +16,7 @@ use crate::ffi::lock::LeaderLock;
 use crate::ffi::log::Level;
 use crate::ffi::{clock, futex, log as error_log, thread};
 use crate::log;
+use crate::logic::event::Event;
 
 /// Debug builds of the async code overflow a quarter of this.
 const STACK: usize = 1024 * 1024;
@@ -100,14 +101,18 @@ fn lead(
     // Children compare with what the last leader may have written and died over.
     let httpd = Httpd { board, bell };
     httpd.published_first();
+    let before = match before.pid {
+        0 => "nobody".to_owned(),
+        pid => pid.to_string(),
+    };
+    let event = Event::of_module(
+        format!("child {pid} leads"),
+        format!("epoch {epoch}, before: {before}"),
+    );
+    board.note(&event, clock::unix_ms());
     log!(
         Level::Info,
-        "child {pid} leads (epoch {epoch}, before: {})",
-        if before.pid == 0 {
-            "nobody".into()
-        } else {
-            before.pid.to_string()
-        }
+        "child {pid} leads (epoch {epoch}, before: {before})"
     );
     runtime.block_on(run::run(plan, board, &httpd, stopped));
 }
@@ -140,6 +145,10 @@ impl Surroundings for Httpd {
             RunLevel::Trace2 => Level::Trace2,
         };
         error_log::write(level, text);
+    }
+
+    fn unix_ms(&self) -> u64 {
+        clock::unix_ms()
     }
 
     fn published(&self) {

@@ -302,6 +302,9 @@ impl<'a, E: Surroundings> Names<'a, E> {
         self.env.log(Level::Trace2, &line);
         for event in &step.events {
             self.env.log(event.level(), &event.text(text));
+            if let Some(event) = event.noted(text, name.task.tag.0) {
+                self.board.note(&event, self.env.unix_ms());
+            }
         }
         if lookup.source == Source::Dns && lookup.gave_addresses() {
             name.candidate = Some(lookup.candidate.clone());

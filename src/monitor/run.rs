@@ -46,6 +46,8 @@ pub trait Surroundings {
     fn now_ms(&self) -> u64;
     /// Puts a line into the error log; drops it when the level is not wanted.
     fn log(&self, level: Level, text: &str);
+    /// Milliseconds since 1970, for people.
+    fn unix_ms(&self) -> u64;
     /// The generation was counted up: wakes the children.
     fn published(&self);
     /// How many descriptors this process may have open (the soft limit).

@@ -211,7 +211,7 @@ impl Failed<'_> {
 
     /// The request is on its way to where it is tried once more.
     fn rescued(&self, history: &mut History) {
-        history.set_rescued();
+        history.set_rescued(self.over.entry);
         self.r.env_rescue(word(self.failure.cause));
         self.count(RescueCount::Retried);
         log!(

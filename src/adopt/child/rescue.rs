@@ -9,6 +9,7 @@ use crate::adopt::request::Over;
 use crate::board::{Kick, RescueCount};
 use crate::ffi::clock;
 use crate::ffi::proxy::Worker;
+use crate::ffi::request::Request;
 use crate::logic::addr::Addr;
 use crate::logic::retry;
 
@@ -132,9 +133,8 @@ impl Child {
     pub fn has_other_member(&self, group: &Group, worker: Worker) -> bool {
         let usable =
             |w: &Worker| w.is_usable() || (w.is_open() && !w.is_failed() && self.is_provoked(*w));
-        let members = group.members();
-        let mut others = members.iter().map(|(w, _)| w);
-        others.any(|w| *w != worker && usable(w))
+        let mut others = group.members().map(|(w, _)| w);
+        others.any(|w| w != worker && usable(&w))
     }
 
     /// Whether a request at this worker's `peer` could be answered elsewhere: not where probes fail as well, even
@@ -148,9 +148,8 @@ impl Child {
             let Some(group) = self.group_of(worker) else {
                 return false;
             };
-            let members = group.members();
-            let mut others = members.iter().filter(|(other, _)| *other != worker);
-            others.any(|(other, at)| other.is_usable() && well(*at))
+            let mut others = group.members().filter(|(other, _)| *other != worker);
+            others.any(|(other, at)| other.is_usable() && well(at))
         };
         let own = self.entries.get(entry as usize);
         let address = own.is_some_and(|own| own.well_addrs().iter().any(|addr| *addr != peer));
@@ -200,6 +199,16 @@ impl Child {
     pub fn count_rescue(&self, entry: u32, what: RescueCount, n: u64) {
         if let Some((id, tag)) = self.planned(entry).and_then(|p| p.seat) {
             self.board.count_rescue(id, tag, what, n);
+        }
+    }
+
+    /// A rescued request has been answered: counted at the worker that it left.
+    #[cold]
+    pub fn count_rescued(&self, request: Request) {
+        let from = request.history().and_then(|history| history.rescued_from());
+        let seat = from.and_then(|entry| self.planned(entry)?.seat);
+        if let Some((id, tag)) = seat {
+            self.board.count_rescued(id, tag);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Entry;
 use crate::logic::addr::Addr;
-use crate::logic::health::{AddrHealth, State as Health, TargetRecord};
+use crate::logic::health::{AddrHealth, Reason, State as Health, TargetRecord};
 use crate::logic::verdict::{self, WorkerHealth};
 
 /// Addresses that one log line shows.
@@ -39,6 +39,20 @@ impl Entry {
     pub fn with_health<R>(&self, look: impl FnOnce(&[Addr], Option<&TargetRecord>) -> R) -> R {
         let state = self.state.lock();
         look(&state.set, state.health.as_ref())
+    }
+
+    /// Whether enough is known to say that it can be used: DNS has answered, and the probes of one address have come
+    /// to an end (or are not possible on this machine).
+    pub fn is_decided(&self) -> bool {
+        let probed = self.planned.target.is_some();
+        self.with_health(|set, health| {
+            let known = health.map_or(&[][..], |target| &target.addrs);
+            let is_local = |h: &AddrHealth| h.reason.is_some_and(Reason::is_local);
+            let decided = |h: &&AddrHealth| h.state != Health::Unknown || is_local(h);
+            let of = |addr: &Addr| known.iter().find(|h| h.addr == *addr);
+            let found = set.iter().filter_map(of).any(|h| decided(&h));
+            !set.is_empty() && (found || !probed)
+        })
     }
 
     /// What its addresses make of the worker.

@@ -7,6 +7,7 @@ use super::super::record::{MAX_ADDRS, NameRecord, Source};
 use super::{FAMILIES, fails, family_of, of};
 use crate::logic::addr::{Addr, Families, Family};
 use crate::logic::answer::{ErrorText, Lookup};
+use crate::logic::event::{Event as Noted, Kind};
 
 /// Addresses that one list in a log line shows; a line of the error log ends at 8 KB.
 const SHOWN: usize = 40;
@@ -70,19 +71,46 @@ impl Event {
         }
     }
 
+    /// What is remembered of it; None for what happens at each start, and for what costs nothing.
+    pub fn noted(&self, name: &str, tag: u64) -> Option<Noted> {
+        let noted = |from: String, to: String| Noted {
+            kind: Kind::Dns,
+            tag,
+            subject: name.to_owned(),
+            from,
+            to,
+            reason: self.words(),
+            ..Noted::default()
+        };
+        Some(match self {
+            Self::Changed { first: true, .. }
+            | Self::Failing { quiet: true, .. }
+            | Self::Recovered { quiet: true, .. } => return None,
+            Self::Changed { old, new, .. } => noted(list(old), list(new)),
+            Self::Failing { .. } => noted(String::new(), "failing".into()),
+            Self::Recovered { left, .. } if left.is_empty() => {
+                noted("failing".into(), "answering".into())
+            }
+            Self::Recovered { .. } => noted("failing".into(), "answering in part".into()),
+            Self::TooMany { .. } => noted(String::new(), "too many addresses".into()),
+        })
+    }
+
     /// One line for the log about the name `name`.
     pub fn text(&self, name: &str) -> String {
         let mut text = format!("name {name}: ");
+        if let Self::Changed { old, new, .. } = self {
+            let (old, new) = (list(old), list(new));
+            let _ = write!(text, "addresses {old} -> {new} ");
+        }
+        text + &self.words()
+    }
+
+    /// The same without the name and the addresses.
+    fn words(&self) -> String {
+        let mut text = String::new();
         match self {
-            Self::Changed {
-                old,
-                new,
-                ttl_s,
-                origin,
-                ..
-            } => {
-                let (old, new) = (list(old), list(new));
-                let _ = write!(text, "addresses {old} -> {new} ");
+            Self::Changed { ttl_s, origin, .. } => {
                 text += &match origin {
                     Origin::Hosts => "(from the hosts file)".to_owned(),
                     Origin::Dns(None) => format!("(TTL {ttl_s} s)"),

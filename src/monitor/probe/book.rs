@@ -8,6 +8,7 @@ use super::report::{self, Rarely};
 use super::target::{Kind, Source, Target, socket_addr};
 use crate::board::{Board, Counter, TargetId, WriteError};
 use crate::logic::addr::Addr;
+use crate::logic::event::Event as Noted;
 use crate::logic::health::{self, AddrHealth, Probe, Reason, State, Step};
 use crate::logic::storm::{self, Census, Event, Storm};
 use crate::monitor::random::Random;
@@ -242,6 +243,9 @@ impl<E: Surroundings> Book<'_, E> {
         if let Some((level, line)) = report::change(label, alone, before, step, probe) {
             self.env.log(level, &line);
         }
+        if let Some(event) = report::event(&target.task, before, step, probe) {
+            self.board.note(&event, self.env.unix_ms());
+        }
         if let Some(needed) = step.damped {
             let line = report::flaps(label, addr, needed);
             self.env.log(Level::Notice, &line);
@@ -253,6 +257,7 @@ impl<E: Surroundings> Book<'_, E> {
                 if news && self.trouble.local_said.now(probe.ended_ms) {
                     let line = report::local(label, addr, reason);
                     self.env.log(Level::Warn, &line);
+                    self.note("trouble on this machine", line);
                 }
             }
             _ => {
@@ -273,6 +278,14 @@ impl<E: Surroundings> Book<'_, E> {
         }
         let (level, line) = report::storm(event, census);
         self.env.log(level, &line);
+        let (what, why) = report::storm_event(event, &line);
+        self.note(what, why.to_owned());
+    }
+
+    /// Remembers what concerns the module itself.
+    fn note(&self, what: &str, why: String) {
+        let event = Noted::of_module(what, why);
+        self.board.note(&event, self.env.unix_ms());
     }
 
     /// What else has to happen: children woken, the name asked for, other addresses probed.
@@ -343,7 +356,9 @@ impl<E: Surroundings> Book<'_, E> {
         self.trouble.latest_ms = self.trouble.latest_ms.max(late);
         if self.trouble.late_said.now(now) {
             let ms = std::mem::take(&mut self.trouble.latest_ms);
-            self.env.log(Level::Warn, &report::late(ms));
+            let line = report::late(ms);
+            self.env.log(Level::Warn, &line);
+            self.note("trouble on this machine", line);
         }
     }
 
@@ -358,6 +373,7 @@ impl<E: Surroundings> Book<'_, E> {
             let due = self.queue.iter().take_while(|(due, ..)| *due <= now);
             let line = report::bound(self.flying.len(), due.count());
             self.env.log(Level::Warn, &line);
+            self.note("trouble on this machine", line);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the prober says in the log.
 
+use super::target::TargetTask;
 use crate::logic::addr::Addr;
+use crate::logic::event::{Event as Noted, Kind};
 use crate::logic::health::{AddrHealth, Probe, Reason, State, Step};
 use crate::logic::storm::{Census, Event};
 use crate::monitor::run::Level;
@@ -21,6 +23,23 @@ impl Rarely {
         }
         may
     }
+}
+
+/// What is remembered of a change of state; not of the first answer, which is no change.
+pub fn event(task: &TargetTask, before: &AddrHealth, step: &Step, probe: &Probe) -> Option<Noted> {
+    let (old, new) = step.change.filter(|c| *c != (State::Unknown, State::Up))?;
+    Some(Noted {
+        kind: Kind::Address,
+        tag: task.tag.0,
+        subject: task.label.clone(),
+        address: before.addr.to_string(),
+        from: old.to_string(),
+        to: new.to_string(),
+        reason: match new {
+            State::Down => went_down(&step.health, probe),
+            _ => came_back(before, &step.health, probe),
+        },
+    })
 }
 
 /// A change of state of an address of the target `label`. `alone`: its only one, then the line about the
@@ -117,6 +136,16 @@ pub fn storm(event: &Event, census: Census) -> (Level, String) {
             (Level::Notice, line)
         }
     }
+}
+
+/// What is remembered of a storm and why; `line` is what the log says.
+pub fn storm_event<'a>(event: &Event, line: &'a str) -> (&'static str, &'a str) {
+    let to = match event {
+        Event::Begun => "storm",
+        Event::Over { .. } => "storm over",
+    };
+    let (_, reason) = line.split_once(": ").unwrap_or_default();
+    (to, reason)
 }
 
 /// As many probes in flight as there may be, and how many have to wait.

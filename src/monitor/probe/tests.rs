@@ -137,6 +137,10 @@ impl Surroundings for World {
         self.now.get()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn log(&self, level: Level, text: &str) {
         self.lines.borrow_mut().push((level, text.to_owned()));
     }

@@ -54,6 +54,10 @@ impl Surroundings for Fake {
         1_000_000 + u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn log(&self, level: Level, text: &str) {
         assert!(!text.contains('\n'), "{text}");
         self.lines.lock().unwrap().push((level, text.to_owned()));

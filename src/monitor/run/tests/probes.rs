@@ -154,6 +154,10 @@ impl Surroundings for Bell {
         self.0.now_ms()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.0.unix_ms()
+    }
+
     fn log(&self, level: Level, text: &str) {
         self.0.log(level, text);
     }

@@ -1,0 +1,76 @@
+//! What the error log and the status page are told of workers: the same, in a line and in parts.
+
+use super::child::Child;
+use super::entry::Entry;
+use crate::board::Known;
+use crate::ffi::clock;
+use crate::ffi::log::Level;
+use crate::log;
+use crate::logic::event::{Event, Kind};
+use crate::logic::verdict::Verdict;
+
+impl Child {
+    /// Remembers an event for the status page.
+    pub fn note(&self, event: &Event) {
+        self.board.note(event, clock::unix_ms());
+    }
+
+    /// Remembers an event at a worker.
+    pub fn note_at(&self, entry: &Entry, kind: Kind, change: [&str; 2], reason: &str) {
+        let [from, to] = change.map(str::to_owned);
+        self.note(&Event {
+            kind,
+            tag: entry.planned.seat.map_or(0, |(_, tag)| tag.0),
+            subject: entry.planned.label.clone(),
+            address: String::new(),
+            from,
+            to,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Leaves on the board what this leader has decided of a worker.
+    pub(super) fn leave_known(&self, entry: &Entry, verdict: Verdict, expired: bool) {
+        let Some((id, tag)) = entry.planned.seat else {
+            return;
+        };
+        let known = match verdict {
+            Verdict::Out if expired => Known::Expired,
+            Verdict::Out => Known::Out,
+            Verdict::LastResort => Known::LastResort,
+            // New addresses of a worker that was in use are used at once.
+            Verdict::In if self.board.known(id, tag).0 != Known::Nothing => Known::In,
+            Verdict::In if entry.is_decided() => Known::In,
+            Verdict::In => return,
+        };
+        self.board.set_known(id, tag, known, clock::now_ms());
+    }
+}
+
+/// Another state of a worker. `loud`: this child speaks for all of them.
+pub struct Change<'a> {
+    pub loud: bool,
+    pub level: Level,
+    /// What the line says; empty for the states themselves.
+    pub words: &'a str,
+    pub states: [&'a str; 2],
+    pub why: &'a str,
+}
+
+/// Tells of it.
+pub fn worker(child: &Child, entry: &Entry, change: &Change) {
+    let Change {
+        loud, words, why, ..
+    } = *change;
+    let level = if loud { change.level } else { Level::Debug };
+    let label = &entry.planned.label;
+    let [from, to] = change.states;
+    if words.is_empty() {
+        log!(level, "worker {label}: {from} -> {to} ({why})");
+    } else {
+        log!(level, "worker {label}: {words} ({why})");
+    }
+    if loud {
+        child.note_at(entry, Kind::Worker, change.states, why);
+    }
+}
