@@ -164,7 +164,11 @@ impl Entry {
 
     /// Looks at the health of the addresses alone.
     pub fn reread_health(&self, board: Board) {
-        self.read_health(&mut self.state.lock(), board);
+        let mut state = self.state.lock();
+        let before = state.health_version;
+        self.read_health(&mut state, board);
+        // The next refresh must not take it for known.
+        state.again |= state.health_version != before;
     }
 
     /// False: not stable for a moment, try again.

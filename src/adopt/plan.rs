@@ -156,6 +156,8 @@ impl Life {
         self.board.apply(&names);
         self.board.apply_targets(&targets);
         self.board.apply_workers(&seats);
+        let counts = [self.names.len(), self.targets.len(), self.workers.len()];
+        self.board.set_used(counts);
         for (task, slot) in tasks.names.iter_mut().zip(&names.slots) {
             (task.id, task.tag) = *slot;
         }

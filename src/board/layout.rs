@@ -46,6 +46,8 @@ pub const LEADER_HEARTBEAT_AT: usize = 26;
 pub const BUDGET_AT: usize = 27;
 /// Events ever noted: see `events.rs`.
 pub const EVENTS_AT: usize = 28;
+/// Slots that the parent has given to names, targets and workers.
+pub const USED_AT: [usize; 3] = [29, 30, 31];
 pub const COUNTERS_AT: usize = 32;
 /// Room for counters; more than there are today.
 pub const COUNTERS_MAX: usize = 32;

@@ -33,6 +33,7 @@ mod record;
 mod region;
 mod slot;
 mod targets;
+mod usage;
 mod workers;
 
 #[cfg(test)]
@@ -70,6 +71,7 @@ pub use layout::Capacity;
 pub use ledger::{Full, Ledger, Plan};
 pub use observed::Would;
 pub use slot::WriteError;
+pub use usage::{Share, Usage};
 pub use workers::RescueCount;
 
 use layout::{
