@@ -336,7 +336,7 @@ fn stranger(worker: Worker) -> Member {
 
 /// Until when `failonstatus` or `failontimeout` keep a member out. From shared memory: never later than
 /// its `retry` from now.
-fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
+pub fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
     let Some((id, tag)) = entry.planned.seat else {
         return 0;
     };

@@ -85,16 +85,7 @@ impl Tasks {
         known: &mut HashMap<String, usize>,
     ) -> usize {
         let port = worker.probe_port();
-        let settings = &worker.settings;
-        let kind = kind(&Wanted {
-            probe: settings.probe,
-            over_tls: worker.over_tls(),
-            host: settings.host.as_deref().unwrap_or(&worker.host),
-            port,
-            uri: &settings.uri,
-            expect: &settings.expect,
-        });
-        let place = place(worker, port);
+        let (kind, place) = (kind_of(worker), place(worker, port));
         let key = key(&kind, &place);
         let at = *known.entry(key.clone()).or_insert(self.targets.len());
         if at == self.targets.len() {
@@ -117,6 +108,23 @@ impl Tasks {
         task.rules = join(&task.rules, &worker.settings.rules);
         at
     }
+}
+
+/// What is probed for a worker, as the log calls it.
+pub fn target_label(worker: &Planned) -> String {
+    label(&kind_of(worker), &place(worker, worker.probe_port()))
+}
+
+fn kind_of(worker: &Planned) -> Kind {
+    let settings = &worker.settings;
+    kind(&Wanted {
+        probe: settings.probe,
+        over_tls: worker.over_tls(),
+        host: settings.host.as_deref().unwrap_or(&worker.host),
+        port: worker.probe_port(),
+        uri: &settings.uri,
+        expect: &settings.expect,
+    })
 }
 
 /// Workers that share a target: probed as often as any of them wants, judged as carefully.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::layout::{Shape, USED_AT, WORKER_WORDS};
-use super::{Board, LateId, NameId, TargetId, WorkerId};
+use super::{Board, NameId, TargetId, WorkerId};
 
 /// Bytes of a word.
 const WORD: u64 = 8;
@@ -74,7 +74,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{SMALL, board};
-    use super::super::{LateId as _, Tag};
+    use super::super::{LateId, Tag};
     use super::*;
 
     #[test]

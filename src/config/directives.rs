@@ -121,6 +121,27 @@ pub fn resolver(args: &str, time: ReadTime) -> Result<ResolverConfig, String> {
     Ok(config)
 }
 
+/// Reads the argument of `ProxyLiveDrainFile`: `path` as written, `whole` below the ServerRoot. The error is the
+/// end of a sentence that begins with the directive's name.
+pub fn drain_file(
+    path: &str,
+    whole: &str,
+    is_dir: &dyn Fn(&str) -> bool,
+) -> Result<String, String> {
+    if path.is_empty() || path.ends_with('/') || whole.is_empty() || is_dir(whole) {
+        return Err(format!(
+            "takes the path of a file, which need not exist, such as /run/apache2/drain; read '{path}'"
+        ));
+    }
+    let dir = whole.rsplit_once('/').map_or("", |(dir, _)| dir);
+    if !dir.is_empty() && !is_dir(dir) {
+        return Err(format!(
+            "names a file in {dir}, which is no directory: make it, or choose another one; read '{path}'"
+        ));
+    }
+    Ok(whole.to_owned())
+}
+
 /// `address`, `address:port`, `[ipv6]` or `[ipv6]:port`; the port is 53 if not given.
 fn server(word: &str) -> Result<SocketAddr, String> {
     let bare = word
@@ -198,6 +219,24 @@ mod tests {
             let message = read(args).expect_err(args);
             assert!(message.contains(part), "{args}: {message}");
         }
+    }
+
+    #[test]
+    fn drain_files() {
+        let file = |path: &str| drain_file(path, path, &|dir| ["/run", "/etc/x"].contains(&dir));
+        assert_eq!(file("/run/drain"), Ok("/run/drain".into()));
+        assert_eq!(file("/drain"), Ok("/drain".into()));
+        for (path, part) in [
+            ("", "path of a file"),
+            ("/run/", "path of a file"),
+            ("/etc/x", "path of a file"),
+            ("/none/drain", "in /none, which is no directory"),
+        ] {
+            let message = file(path).expect_err(path);
+            let read = message.ends_with(&format!("read '{path}'"));
+            assert!(message.contains(part) && read, "{path}: {message}");
+        }
+        assert!(drain_file("x", "", &|_| false).is_err(), "httpd cannot read it");
     }
 
     fn live(mode: &str, template: &str) -> Live {

@@ -28,6 +28,7 @@ pub struct Config {
     defaults: Defaults,
     templates: Templates,
     resolver: Option<ResolverConfig>,
+    drain_file: Option<String>,
 }
 
 /// A worker, as far as its configuration is judged.
@@ -92,6 +93,20 @@ impl Config {
 
     pub fn resolver(&self) -> ResolverConfig {
         self.resolver.clone().unwrap_or_default()
+    }
+
+    /// Remembers `ProxyLiveDrainFile`; a second line is an error.
+    pub fn set_drain_file(&mut self, path: String) -> Result<(), String> {
+        if let Some(other) = &self.drain_file {
+            return Err(format!("is given twice: {other} is one already"));
+        }
+        self.drain_file = Some(path);
+        Ok(())
+    }
+
+    /// The file of `ProxyLiveDrainFile`, with its whole path.
+    pub fn drain_file(&self) -> Option<&str> {
+        self.drain_file.as_deref()
     }
 
     /// The settings in force for a worker, or None when it is not live.

@@ -76,21 +76,28 @@ pub unsafe extern "C" fn live_cmd_template(
     })
 }
 
-/// Directives of the interface that this version does not have.
+/// `ProxyLiveDrainFile path`
 ///
 /// # Safety
 /// Called by httpd while it reads its configuration.
 // SAFETY: the name is this module's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn live_cmd_not_yet(
+pub unsafe extern "C" fn live_cmd_drain_file(
     cmd: *mut sys::cmd_parms,
     _dir: *mut c_void,
-    _args: *const c_char,
+    path: *const c_char,
 ) -> *const c_char {
-    // SAFETY: httpd passes a valid cmd, whose command is the one of the table being run.
-    let (cmd, name) = unsafe { (&*cmd, text((*(*cmd).cmd).name)) };
-    answer(cmd, &name, || {
-        Err("is not supported yet by this version of mod_proxy_live: remove it".into())
+    // SAFETY: httpd passes a valid cmd and a C string; the result is NULL or a C string in the pool.
+    let (cmd, path, whole) = unsafe {
+        let whole = text(sys::ap_server_root_relative((*cmd).pool, path));
+        (&*cmd, text(path), whole)
+    };
+    answer(cmd, "ProxyLiveDrainFile", || {
+        if Server::new(cmd.server).is_virtual() {
+            return Err("is allowed in the main server only, not in <VirtualHost>".into());
+        }
+        let file = directives::drain_file(&path, &whole, &|path| std::path::Path::new(path).is_dir())?;
+        config::with(|c| c.set_drain_file(file))
     })
 }
 

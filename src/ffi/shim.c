@@ -27,7 +27,8 @@ const command_rec live_commands[] = {
                      "system, or address[:port] ..., with timeout= and attempts="),
     AP_INIT_TAKE_ARGV("ProxyLiveTemplate", live_cmd_template, NULL, RSRC_CONF,
                       "a name, and key=value as on the lines of workers"),
-    AP_INIT_RAW_ARGS("ProxyLiveDrainFile", live_cmd_not_yet, NULL, RSRC_CONF, "not in this version"),
+    AP_INIT_TAKE1("ProxyLiveDrainFile", live_cmd_drain_file, NULL, RSRC_CONF,
+                  "while this file exists the handler proxy-live-ready answers 503"),
     { NULL }
 };
 
@@ -145,6 +146,11 @@ void live_forgive(proxy_worker_shared *s)
     s->error_time = 0;
     s->retries = 0;
     __atomic_fetch_and(&s->status, ~PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
+}
+
+apr_time_t live_error_time(const proxy_worker_shared *s)
+{
+    return __atomic_load_n(&s->error_time, __ATOMIC_RELAXED);
 }
 
 int live_connect_timeout_is_set(const proxy_worker_shared *s)

@@ -22,7 +22,7 @@ extern const command_rec live_commands[];
 const char *live_cmd_proxy_live(cmd_parms *cmd, void *dir, const char *mode, const char *tmpl);
 const char *live_cmd_resolver(cmd_parms *cmd, void *dir, const char *args);
 const char *live_cmd_template(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
-const char *live_cmd_not_yet(cmd_parms *cmd, void *dir, const char *args);
+const char *live_cmd_drain_file(cmd_parms *cmd, void *dir, const char *path);
 
 /* Log: `text` is never a format. `s` may be NULL (before the configuration is read). */
 int live_log_enabled(const server_rec *s, int level);
@@ -53,6 +53,7 @@ unsigned live_status_or(proxy_worker_shared *s, unsigned bits);
 unsigned live_status_and_not(proxy_worker_shared *s, unsigned bits);
 unsigned live_status_get(const proxy_worker_shared *s);
 void live_forgive(proxy_worker_shared *s);
+apr_time_t live_error_time(const proxy_worker_shared *s);
 int live_connect_timeout_is_set(const proxy_worker_shared *s);
 void live_connect_timeout_mark(proxy_worker_shared *s, int set);
 apr_interval_time_t live_connect_timeout(const proxy_worker_shared *s);
@@ -80,6 +81,20 @@ void live_set_in_error(proxy_worker_shared *s);
 void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_rec *, proxy_server_conf *, char **));
 void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros);
 void live_hook_request_status(int (*f)(int *status, request_rec *r));
+/* Calls f for requests whose handler (SetHandler) is one of this module's. */
+void live_hook_handler(void);
+int live_handle(request_rec *r, int which);
+#define LIVE_HANDLER_STATUS 1
+#define LIVE_HANDLER_READY 2
+/* Adds to mod_status's page, if that is loaded. */
+void live_hook_mod_status(int (*f)(request_rec *r, int flags));
+int live_is_get(const request_rec *r);
+void live_allow_get(request_rec *r);
+const char *live_header_in(const request_rec *r, const char *name);
+void live_set_header(request_rec *r, const char *name, const char *value);
+/* Sends a whole answer; texts are copied. */
+void live_respond(request_rec *r, int status, const char *type, const char *body, apr_size_t size);
+void live_write(request_rec *r, const char *text, apr_size_t size);
 
 /* What is known of a request whose first attempt did not succeed; in the request's own pool. */
 typedef struct live_request {

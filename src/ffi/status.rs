@@ -13,7 +13,39 @@ const CLOSED: u32 = sys::PROXY_WORKER_IN_SHUTDOWN
     | sys::PROXY_WORKER_STOPPED
     | sys::PROXY_WORKER_DRAIN;
 
+/// What the administrator has set (`status=`, balancer-manager).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SetByAdmin {
+    pub disabled: bool,
+    pub stopped: bool,
+    pub draining: bool,
+    pub hot_standby: bool,
+    pub hot_spare: bool,
+    pub ignores_errors: bool,
+}
+
 impl Worker {
+    /// The administrator's bits.
+    pub fn set_by_admin(&self) -> SetByAdmin {
+        let status = self.status();
+        let has = |bit| status & bit != 0;
+        SetByAdmin {
+            disabled: has(sys::PROXY_WORKER_DISABLED),
+            stopped: has(sys::PROXY_WORKER_STOPPED),
+            draining: has(sys::PROXY_WORKER_DRAIN),
+            hot_standby: has(sys::PROXY_WORKER_HOT_STANDBY),
+            hot_spare: has(sys::PROXY_WORKER_HOT_SPARE),
+            ignores_errors: has(sys::PROXY_WORKER_IGNORE_ERRORS),
+        }
+    }
+
+    /// When mod_proxy's error began, in milliseconds since 1970; 0 for never. It lasts for [`Worker::retry`].
+    pub fn error_at_ms(&self) -> u64 {
+        // SAFETY: reads a word of the worker's shared part.
+        let micros = unsafe { sys::live_error_time(self.shared_raw()) };
+        u64::try_from(micros).unwrap_or(0) / 1_000
+    }
+
     fn status(&self) -> u32 {
         // SAFETY: an atomic read of the worker's status word.
         unsafe { sys::live_status_get(self.shared_raw()) }

@@ -1,5 +1,16 @@
 //! What an administrator and machines see of the module: a page, JSON, OpenMetrics, and whether this httpd is ready.
 //!
-//! [`model`] is what there is to show, as plain data; the renderers are pure functions of it.
+//! [`model`] is what there is to show, as plain data; [`collect`] fills it in a child; the renderers are pure
+//! functions of it. [`ready`] decides, without a lock, what the readiness URL says.
 
+pub mod collect;
+pub mod html;
+pub mod json;
 pub mod model;
+pub mod openmetrics;
+pub mod pages;
+pub mod pools;
+pub mod query;
+pub mod ready;
+mod summary;
+mod workers;

@@ -1,0 +1,119 @@
+//! What the live balancers and workers of this child are good for. No locks, a few loads for each worker.
+
+use super::ready::{Fitness, Pool};
+use crate::adopt::child::Child;
+use crate::adopt::entry::Entry;
+use crate::adopt::groups::Group;
+use crate::adopt::marks;
+use crate::board::Known;
+use crate::ffi::clock;
+use crate::ffi::proxy::Worker;
+
+/// A leader that is silent for longer counts as lost, as for the keeper.
+const HEARTBEAT_LOST_MS: u64 = 3_300;
+
+/// A look at one instant.
+pub struct Look<'a> {
+    child: &'a Child,
+    now_ms: u64,
+    /// Nobody leads: what leaders have decided is out of force.
+    pub lost: bool,
+}
+
+impl<'a> Look<'a> {
+    pub fn new(child: &'a Child) -> Self {
+        let now_ms = clock::now_ms();
+        let beat = child.board.leader().heartbeat_ms;
+        Self {
+            child,
+            now_ms,
+            lost: now_ms.saturating_sub(beat) > HEARTBEAT_LOST_MS,
+        }
+    }
+
+    /// All that is live: each balancer with a live member, and each live worker outside of balancers.
+    pub fn pools(&self) -> impl Iterator<Item = Pool<'a>> {
+        let plain = self.child.entries.iter().filter(|e| !e.planned.member);
+        let plain = plain.map(|entry| Pool {
+            name: &entry.planned.label,
+            balancer: false,
+            best: self.of(entry),
+        });
+        self.balancers(None).chain(plain)
+    }
+
+    /// The balancers with a live member; `name`: only those of this name.
+    pub fn balancers(&self, name: Option<&str>) -> impl Iterator<Item = Pool<'a>> {
+        let child = self.child;
+        let named = |group: &&Group| name.is_none_or(|name| group.name.eq_ignore_ascii_case(name));
+        let groups = child.groups.iter().filter(named);
+        let live = |group: &&Group| group.members().any(|(_, at)| at.is_some());
+        groups.filter(live).map(|group| Pool {
+            name: &group.name,
+            balancer: true,
+            best: self.best(group),
+        })
+    }
+
+    /// What the best member is good for.
+    pub fn best(&self, group: &Group) -> Fitness {
+        let fitness = |(worker, at): (Worker, Option<usize>)| {
+            let entry = at.and_then(|at| self.child.entries.get(at));
+            entry.map_or_else(|| self.stranger(worker), |entry| self.of(entry))
+        };
+        group.members().map(fitness).max().unwrap_or(Fitness::None)
+    }
+
+    /// What a live worker is good for.
+    pub fn of(&self, entry: &Entry) -> Fitness {
+        let planned = &entry.planned;
+        let worker = planned.worker;
+        if planned.settings.observe {
+            // httpd does with it what it does without the module.
+            return self.stranger(worker);
+        }
+        if !worker.is_open() || worker.is_failed() || self.is_in_lasting_error(entry) {
+            return Fitness::None;
+        }
+        let known = planned
+            .seat
+            .map_or(Known::In, |(id, tag)| self.child.board.known(id, tag).0);
+        match known {
+            _ if self.lost => Fitness::Usable,
+            Known::Nothing => Fitness::Starting,
+            Known::LastResort => Fitness::LastResort,
+            // Marks follow in a moment.
+            Known::Out | Known::Expired => Fitness::None,
+            Known::In => Fitness::Usable,
+        }
+    }
+
+    /// Errors of mod_proxy that probes will end, and those that a rescue provokes, are over in a moment.
+    pub fn is_in_lasting_error(&self, entry: &Entry) -> bool {
+        let planned = &entry.planned;
+        let worker = planned.worker;
+        if !planned.member || !worker.is_in_error() {
+            return false;
+        }
+        let kept = marks::kept_until(self.child.board, entry, self.now_ms) > self.now_ms;
+        let released = planned.target.is_some() && !worker.is_hchecked() && !self.lost;
+        let provoked = planned.seat.is_some_and(|(id, tag)| {
+            self.child.board.is_provoked(id, tag, self.now_ms / 1_000)
+        });
+        kept || !(released || provoked || may_be_retried(worker))
+    }
+
+    fn stranger(&self, worker: Worker) -> Fitness {
+        let error = worker.is_in_error() && !may_be_retried(worker);
+        match worker.is_open() && !worker.is_failed() && !error {
+            true => Fitness::Usable,
+            false => Fitness::None,
+        }
+    }
+}
+
+/// Whether mod_proxy would end its error for the next request.
+fn may_be_retried(worker: Worker) -> bool {
+    let until = worker.error_at_ms().saturating_add(worker.retry().as_millis() as u64);
+    clock::unix_ms() >= until
+}
