@@ -12,5 +12,7 @@ pub mod pages;
 pub mod pools;
 pub mod query;
 pub mod ready;
+#[doc(hidden)] // for tests and for looking at the page; nothing of it gets into the module
+pub mod sample;
 mod summary;
 mod workers;

@@ -1,0 +1,446 @@
+//! Made-up servers, to test the renderers with and to look at the page.
+
+use super::model::*;
+
+/// 2026-03-14 03:07:30 UTC.
+pub const NOW_MS: u64 = 1_773_457_650_000;
+
+/// Text that leaves its place wherever it is not escaped.
+pub const HOSTILE: &str = "<script>alert(\"1\")</script>&amp;' -->\\\"\n# EOF\n\u{202e}\u{1b}[2J\u{0}\r ]]> \u{e4}\u{4f60}";
+
+fn ago(seconds: u64) -> u64 {
+    NOW_MS - seconds * 1_000
+}
+
+/// Times of probes as they are met: alike, with some that took longer.
+fn history(count: u32, base_us: u32, failed: &[u32]) -> Vec<Sample> {
+    let sample = |at: u32| Sample {
+        took_us: base_us + (at * 7_919 % 97) * base_us / 250 + if at % 11 == 7 { base_us } else { 0 },
+        ok: !failed.contains(&at),
+    };
+    (0..count).map(sample).collect()
+}
+
+fn address(ip: &str, base_us: u32) -> Address {
+    Address {
+        ip: ip.to_owned(),
+        state: AddressState::Up,
+        since_at_ms: Some(ago(7_384)),
+        successes: 3_692,
+        last: Some(LastProbe {
+            at_ms: NOW_MS - 1_240,
+            took_us: base_us,
+            ok: true,
+            reason: String::new(),
+        }),
+        next_at_ms: Some(NOW_MS + 760),
+        history: history(32, base_us, &[]),
+        ..Address::default()
+    }
+}
+
+fn down_address(ip: &str, reason: &str, since_s: u64) -> Address {
+    Address {
+        state: AddressState::Down,
+        since_at_ms: Some(ago(since_s)),
+        failures: 94,
+        successes: 0,
+        last: Some(LastProbe {
+            at_ms: NOW_MS - 640,
+            took_us: 150,
+            ok: false,
+            reason: reason.to_owned(),
+        }),
+        history: history(32, 800, &(14..32).collect::<Vec<_>>()),
+        ..address(ip, 800)
+    }
+}
+
+fn probe(kind: &str, target: &str, port: u16) -> Option<Probe> {
+    Some(Probe {
+        kind: kind.to_owned(),
+        target: format!("{kind} {target}"),
+        port,
+        interval_ms: 2_000,
+        timeout_ms: 500,
+        fall: 2,
+        rise: 2,
+    })
+}
+
+fn worker(host: &str, route: &str, addresses: Vec<Address>) -> Worker {
+    Worker {
+        name: format!("http://{host}:8080"),
+        server: "www.example.com:443".to_owned(),
+        route: route.to_owned(),
+        live: Live::On,
+        state: State::Up,
+        since_at_ms: Some(ago(7_384)),
+        dns: Some(host.to_owned()),
+        probe: probe("http", &format!("{host}:8080/healthz"), 8080),
+        addresses,
+        ..Worker::default()
+    }
+}
+
+fn family(family: &str) -> Family {
+    Family {
+        family: family.to_owned(),
+        good_at_ms: Some(ago(36)),
+        ..Family::default()
+    }
+}
+
+fn name(host: &str, addresses: &[&str]) -> Name {
+    Name {
+        name: host.to_owned(),
+        source: NameSource::Dns,
+        server: Some("192.0.2.53:53".to_owned()),
+        addresses: addresses.iter().map(|ip| (*ip).to_owned()).collect(),
+        ttl_s: 60,
+        ttl_left_ms: 24_000,
+        asked_at_ms: Some(ago(36)),
+        families: vec![
+            family("ipv4"),
+            Family {
+                good_at_ms: None,
+                quiet: true,
+                ..family("ipv6")
+            },
+        ],
+    }
+}
+
+fn event(seconds: u64, kind: EventKind, texts: [&str; 5]) -> Event {
+    let [subject, address, from, to, reason] = texts.map(str::to_owned);
+    Event {
+        at_ms: ago(seconds),
+        kind,
+        subject,
+        address,
+        from,
+        to,
+        reason,
+    }
+}
+
+fn balancer(name: &str, members: Vec<Worker>) -> Balancer {
+    Balancer {
+        name: format!("balancer://{name}"),
+        servers: vec!["www.example.com:443".to_owned()],
+        ready: true,
+        members,
+    }
+}
+
+fn base() -> Status {
+    Status {
+        format: FORMAT,
+        version: "0.6.0".to_owned(),
+        time_at_ms: NOW_MS,
+        pid: 41_207,
+        server: "www.example.com:443".to_owned(),
+        epoch: 3,
+        leader: Leader {
+            pid: Some(41_205),
+            since_at_ms: Some(ago(7_390)),
+            heartbeat_age_ms: Some(120),
+            lost: false,
+        },
+        ready: Ready {
+            ready: true,
+            text: "ready".to_owned(),
+        },
+        board: board(3),
+        counters: Counters {
+            dns_queries: 246,
+            probes: 14_768,
+            takeovers: 1,
+            address_changes: 4,
+            health_changes: 5,
+            ..Counters::default()
+        },
+        ..Status::default()
+    }
+}
+
+fn board(used: u64) -> Board {
+    let slots = |used, capacity| Use { used, capacity };
+    Board {
+        names: slots(used, 4_096),
+        targets: slots(used, 8_192),
+        workers: slots(used + 1, 16_384),
+        children: slots(4, 2_048),
+        reserved_bytes: 67_108_864,
+        used_bytes: 42_496 + used * 4_096,
+    }
+}
+
+/// Nothing configured.
+pub fn empty() -> Status {
+    Status {
+        ready: Ready {
+            ready: true,
+            text: "ready: no live worker".to_owned(),
+        },
+        ..base()
+    }
+}
+
+/// All is well.
+pub fn healthy() -> Status {
+    let members = vec![
+        worker("app1.example.com", "1", vec![address("192.0.2.11", 410)]),
+        worker("app2.example.com", "2", vec![address("192.0.2.12", 380)]),
+        worker("app3.example.com", "3", vec![address("192.0.2.13", 1_290)]),
+    ];
+    let lb = worker(
+        "backend-lb.eu-central-1.example.net",
+        "",
+        vec![address("198.51.100.7", 900), address("198.51.100.93", 870), address("203.0.113.20", 2_300)],
+    );
+    Status {
+        balancers: vec![balancer("shop", members)],
+        workers: vec![lb],
+        names: vec![
+            name("app1.example.com", &["192.0.2.11"]),
+            name("app2.example.com", &["192.0.2.12"]),
+            name("app3.example.com", &["192.0.2.13"]),
+            name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"]),
+        ],
+        events: vec![
+            event(5_020, EventKind::Dns, ["backend-lb.eu-central-1.example.net", "", "198.51.100.7 198.51.100.93", "198.51.100.7 198.51.100.93 203.0.113.20", ""]),
+            event(7_390, EventKind::Module, ["", "", "", "", "child 41205 leads"]),
+        ],
+        ..base()
+    }
+}
+
+/// A member down, others in every other state.
+pub fn troubled() -> Status {
+    let mut status = healthy();
+    status.balancers = vec![shop(), only()];
+    status.balancers[1].ready = false;
+    status.workers.push(Worker {
+        state: State::Starting,
+        since_at_ms: None,
+        probe: None,
+        reason: "DNS has not answered yet".to_owned(),
+        ..worker("fresh.example.com", "", Vec::new())
+    });
+    status.left = vec![Left {
+        worker: "http://legacy.example.com".to_owned(),
+        server: "www.example.com:443".to_owned(),
+        reason: "reached through ProxyRemote".to_owned(),
+    }];
+    status.ready = Ready {
+        ready: false,
+        text: "not ready: balancer://reports has no usable member".to_owned(),
+    };
+    status.counters.probe_failures = 112;
+    status.events.splice(0..0, trouble());
+    status
+}
+
+/// A balancer with members in many states.
+fn shop() -> Balancer {
+    let down = Worker {
+        state: State::Down,
+        reason: "192.0.2.12 connection refused".to_owned(),
+        since_at_ms: Some(ago(186)),
+        httpd_failed: true,
+        requests: Requests { ended: 3, retried: 17, rescued: 16, failed: 1 },
+        ..worker("app2.example.com", "2", vec![down_address("192.0.2.12", "connection refused", 186)])
+    };
+    let error = Worker {
+        state: State::Error,
+        reason: "set by mod_proxy; probes succeed: it is released after 2 of them".to_owned(),
+        since_at_ms: Some(ago(2)),
+        httpd_error: true,
+        ..worker("app4.example.com", "4", vec![address("192.0.2.14", 620)])
+    };
+    let held = Worker {
+        held: true,
+        ..worker(
+            "app5.example.com",
+            "5",
+            vec![Address { held: true, failures: 3, successes: 0, ..address("2001:db8:8:4::2d", 700) }],
+        )
+    };
+    let disabled = Worker {
+        admin: vec![Admin::Disabled, Admin::HotStandby],
+        ..worker("app3.example.com", "3", vec![address("192.0.2.13", 1_290)])
+    };
+    let off = Worker {
+        live: Live::Off,
+        dns: None,
+        probe: None,
+        since_at_ms: None,
+        ..worker("old.example.com", "", Vec::new())
+    };
+    let up = worker("app1.example.com", "1", vec![address("192.0.2.11", 410)]);
+    balancer("shop", vec![up, down, disabled, error, held, off])
+}
+
+/// A balancer whose last member stays in use.
+fn only() -> Balancer {
+    let last = Worker {
+        state: State::LastResort,
+        reason: "192.0.2.40 timed out; it is the last one".to_owned(),
+        since_at_ms: Some(ago(61)),
+        ..worker("reports.example.com", "", vec![down_address("192.0.2.40", "timed out after 500 ms", 61)])
+    };
+    balancer("reports", vec![last])
+}
+
+fn trouble() -> Vec<Event> {
+    let app2 = "http://app2.example.com:8080";
+    vec![
+        event(61, EventKind::Worker, ["http://reports.example.com:8080", "", "up", "last resort", "192.0.2.40 timed out after 500 ms"]),
+        event(184, EventKind::Requests, [app2, "192.0.2.12", "", "", "3 requests ended, 16 rescued"]),
+        event(186, EventKind::Worker, [app2, "", "up", "down", "192.0.2.12 connection refused"]),
+        event(186, EventKind::Address, ["http app2.example.com:8080/healthz", "192.0.2.12", "up", "down", "connection refused"]),
+    ]
+}
+
+/// DNS gives errors; what was known goes on.
+pub fn dns_failing() -> Status {
+    let mut status = healthy();
+    for (at, name) in status.names.iter_mut().enumerate() {
+        name.ttl_left_ms = 0;
+        name.asked_at_ms = Some(ago(3));
+        name.families[0] = Family {
+            good_at_ms: Some(ago(412)),
+            failing_since_at_ms: Some(ago(352)),
+            retry_at_ms: Some(NOW_MS + 11_000),
+            failures: 15,
+            error: Some(["SERVFAIL", "timed out"][at % 2].to_owned()),
+            error_at_ms: Some(ago(3)),
+            ..family("ipv4")
+        };
+    }
+    status.names[3] = Name {
+        source: NameSource::Hosts,
+        server: None,
+        ..name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"])
+    };
+    status.counters.dns_failures = 45;
+    status.events.insert(0, event(352, EventKind::Dns, ["app1.example.com", "", "", "failing", "SERVFAIL; 192.0.2.11 is kept"]));
+    status
+}
+
+/// Nothing is touched; one member would be out.
+pub fn observing() -> Status {
+    let mut status = healthy();
+    status.balancers[0].members = shop().members;
+    status.balancers[0].members.truncate(3);
+    for member in &mut status.balancers[0].members {
+        member.live = Live::Observe;
+        member.would_be = Some(member.state);
+        member.state = State::Up;
+    }
+    status.counters.observed = 9;
+    status.events.insert(0, event(186, EventKind::Observe, ["http://app2.example.com:8080", "", "up", "down", "192.0.2.12 connection refused"]));
+    status
+}
+
+/// Nobody leads, and a storm.
+pub fn leaderless() -> Status {
+    let mut status = troubled();
+    status.leader = Leader {
+        pid: None,
+        since_at_ms: None,
+        heartbeat_age_ms: Some(4_210),
+        lost: true,
+    };
+    status.counters.storms = 1;
+    status
+}
+
+/// One balancer of so many members with one address each, some of them down, and 200 events.
+pub fn many(count: usize) -> Status {
+    let host = |at: usize| format!("node{at:04}.cluster.example.com");
+    let ip = |at: usize| format!("10.20.{}.{}", at / 250, at % 250 + 1);
+    let members = (0..count).map(|at| {
+        let route = format!("r{at}");
+        match at % 97 {
+            13 => Worker {
+                state: State::Down,
+                reason: format!("{} connection refused", ip(at)),
+                ..worker(&host(at), &route, vec![down_address(&ip(at), "connection refused", 60 + at as u64)])
+            },
+            _ => worker(&host(at), &route, vec![address(&ip(at), 300 + at as u32 % 700)]),
+        }
+    });
+    let old = |at: usize| {
+        let subject = format!("http://{}:8080", host(at % count.max(1)));
+        event(at as u64 * 7, EventKind::Worker, [&subject, "", "up", "down", "connection refused"])
+    };
+    Status {
+        balancers: vec![balancer("cluster", members.collect())],
+        names: (0..count).map(|at| name(&host(at), &[&ip(at)])).collect(),
+        events: (0..200).map(old).collect(),
+        board: board(count as u64),
+        ..base()
+    }
+}
+
+/// [`HOSTILE`] in each text.
+pub fn hostile() -> Status {
+    let text = || HOSTILE.to_owned();
+    let mut status = troubled();
+    (status.version, status.server, status.ready.text) = (text(), text(), text());
+    status.filter = Some(text());
+    for balancer in &mut status.balancers {
+        balancer.name = text();
+        balancer.servers = vec![text()];
+        balancer.members.iter_mut().for_each(spoil);
+    }
+    status.workers.iter_mut().for_each(spoil);
+    for name in &mut status.names {
+        (name.name, name.server, name.addresses) = (text(), Some(text()), vec![text()]);
+        name.families = vec![Family {
+            family: text(),
+            error: Some(text()),
+            failing_since_at_ms: Some(ago(9)),
+            ..family("")
+        }];
+    }
+    for left in &mut status.left {
+        (left.worker, left.server, left.reason) = (text(), text(), text());
+    }
+    for event in &mut status.events {
+        (event.subject, event.address, event.reason) = (text(), text(), text());
+        (event.from, event.to) = (text(), text());
+    }
+    status
+}
+
+fn spoil(worker: &mut Worker) {
+    let text = || HOSTILE.to_owned();
+    (worker.name, worker.server, worker.route) = (text(), text(), text());
+    (worker.reason, worker.dns) = (text(), Some(text()));
+    if let Some(probe) = &mut worker.probe {
+        (probe.kind, probe.target) = (text(), text());
+    }
+    for address in &mut worker.addresses {
+        address.ip = text();
+        if let Some(last) = &mut address.last {
+            last.reason = text();
+        }
+    }
+}
+
+/// All samples with a name, for tests that look at each.
+pub fn all() -> Vec<(&'static str, Status)> {
+    vec![
+        ("empty", empty()),
+        ("healthy", healthy()),
+        ("troubled", troubled()),
+        ("dns_failing", dns_failing()),
+        ("observing", observing()),
+        ("leaderless", leaderless()),
+        ("hostile", hostile()),
+        ("many", many(1_000)),
+    ]
+}
