@@ -5,7 +5,9 @@
 //! workers are keys. Templates are looked up when everything was read: order in the file does not matter.
 
 pub mod directives;
+pub mod explain;
 mod merge;
+pub mod origin;
 pub mod params;
 pub mod resolver;
 mod templates;
@@ -17,6 +19,7 @@ use parking_lot::Mutex;
 
 use directives::Defaults;
 use merge::Layer;
+use origin::Origin;
 use params::{Mode, Params, Probe, Settings};
 use resolver::ResolverConfig;
 use templates::Templates;
@@ -51,6 +54,7 @@ pub struct Subject<'a> {
 /// What covers a worker.
 struct Levels<'a> {
     mode: Mode,
+    mode_from: Origin<'a>,
     /// The nearest first.
     layers: Vec<Layer<'a>>,
 }
@@ -124,19 +128,24 @@ impl Config {
         let named = |name: &Option<String>| self.templates.get(name.as_ref()?);
         let own = line.and_then(|line| named(&line.template));
         let above = self.defaults.levels(server, main, balancer);
+        let of_line = line.and_then(|line| Some((line.live?, Origin::Lines)));
+        let of_own = own.and_then(|own| Some((own.params.live?, Origin::Own(own))));
         // A mode in a template of ProxyLive is overruled by ProxyLive's own.
-        let mode = line.and_then(|line| line.live);
-        let mode = mode.or_else(|| own.and_then(|template| template.params.live));
-        let mode = mode.or_else(|| above.first().map(|live| live.mode));
-        let far = above.iter().filter_map(|live| named(&live.template));
+        let of_above = above.first().map(|s| (s.live.mode, Origin::ProxyLive(*s)));
+        let mode = of_line.or(of_own).or(of_above);
+        let (mode, mode_from) = mode.unwrap_or((Mode::Off, Origin::Default));
+        let far = above
+            .iter()
+            .filter_map(|said| Some(Layer::covering(named(&said.live.template)?, *said)));
         let layers = line
             .map(Layer::line)
             .into_iter()
-            .chain(own.map(|template| Layer::template(template, true)))
-            .chain(far.map(|template| Layer::template(template, false)))
+            .chain(own.map(Layer::own))
+            .chain(far)
             .collect();
         Levels {
-            mode: mode.unwrap_or(Mode::Off),
+            mode,
+            mode_from,
             layers,
         }
     }

@@ -1,6 +1,7 @@
 //! httpd's hooks.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::io::{self, Write as _};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,7 @@ use super::proxy::{Server, Worker};
 use super::request::Request;
 use super::{address, conn, eager, module, params, sys};
 use crate::adopt::request::{self, Enter, How};
-use crate::adopt::{child, gather, plan};
+use crate::adopt::{child, dump, gather, plan};
 use crate::config;
 use crate::log as log_line;
 use crate::rescue::{self, After, Outcome};
@@ -60,6 +61,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         );
         sys::ap_hook_post_config(Some(post_config_late), BALANCER.0.as_ptr(), none, last);
         sys::ap_hook_check_config(Some(check_config), none, none, last);
+        sys::ap_hook_test_config(Some(test_config), none, none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
@@ -347,4 +349,18 @@ unsafe extern "C" fn check_config(
             }
         }
     })
+}
+
+/// `httpd -t`, when the configuration is good: with `-D DUMP_PROXY_LIVE` it is told what it came to.
+unsafe extern "C" fn test_config(_pconf: *mut sys::apr_pool_t, main: *mut sys::server_rec) {
+    // SAFETY: a C string; httpd is single-threaded here.
+    if unsafe { sys::ap_exists_config_define(c"DUMP_PROXY_LIVE".as_ptr()) } == 0 {
+        return;
+    }
+    guard("test_config", (), || {
+        let text = config::with(|c| dump::text(c, Server::new(main)));
+        let mut out = io::stdout().lock();
+        // A reader that has left is no error of the configuration.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
 }
