@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::gather::{self, Gathered, Planned, is_numeric};
 use super::tasks::Tasks;
 use crate::config::explain::{Explained, Facts};
+use crate::config::lines::{Directive, Places};
 use crate::config::params::{Mode, Settings};
 use crate::config::{Config, Subject};
 use crate::ffi::proxy::{Balancer, Server, Worker};
@@ -15,38 +16,9 @@ mod text;
 use text::{Group, Item, Report, State};
 
 /// The whole text.
-pub fn text(config: &Config, main: Server) -> String {
-    report(config, main).text()
-}
-
-fn report(config: &Config, main: Server) -> Report {
-    let view = View::new(config, main);
-    let mut plain = Known::default();
-    let mut groups: Vec<(Balancer, Vec<Server>)> = Vec::new();
-    let mut known: HashMap<usize, usize> = HashMap::new();
-    for server in main.chain() {
-        server.workers(|worker, balancer| {
-            if balancer.is_none() {
-                plain.add(worker, server);
-            }
-        });
-        server.balancers(|balancer| {
-            let key = balancer.handle.members_key();
-            let at = *known.entry(key).or_insert(groups.len());
-            if at == groups.len() {
-                groups.push((balancer.clone(), Vec::new()));
-            }
-            groups[at].1.push(server);
-        });
-    }
-    let copies = plain.copies.iter();
-    Report {
-        version: env!("CARGO_PKG_VERSION"),
-        resolver: config.resolver().to_string(),
-        balancers: groups.iter().map(|(b, in_)| view.group(b, in_)).collect(),
-        plain: copies.map(|copies| view.plain(copies)).collect(),
-        unused: config.unused_templates(),
-    }
+pub fn text(config: &Config, main: Server, directives: &[Directive]) -> String {
+    let view = View::new(config, main, config.places(directives));
+    view.report().text()
 }
 
 /// Plain workers, each with its copies in virtual hosts.
@@ -71,6 +43,7 @@ impl Known {
 struct View<'a> {
     config: &'a Config,
     main: Server,
+    places: Places,
     found: Gathered,
     /// The settings of live workers, with what they share.
     shared: Vec<Settings>,
@@ -79,19 +52,49 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(config: &'a Config, main: Server) -> Self {
+    fn new(config: &'a Config, main: Server, places: Places) -> Self {
         let found = gather::workers(config, main);
         let tasks = Tasks::of(&found.live);
         let live = found.live.iter().enumerate();
         Self {
             config,
             main,
+            places,
             shared: live
                 .clone()
                 .map(|(n, one)| shared(&tasks, n, one))
                 .collect(),
             at: live.map(|(n, one)| (one.worker.key(), n)).collect(),
             found,
+        }
+    }
+
+    fn report(&self) -> Report {
+        let mut plain = Known::default();
+        let mut groups: Vec<(Balancer, Vec<Server>)> = Vec::new();
+        let mut known: HashMap<usize, usize> = HashMap::new();
+        for server in self.main.chain() {
+            server.workers(|worker, balancer| {
+                if balancer.is_none() {
+                    plain.add(worker, server);
+                }
+            });
+            server.balancers(|balancer| {
+                let key = balancer.handle.members_key();
+                let at = *known.entry(key).or_insert(groups.len());
+                if at == groups.len() {
+                    groups.push((balancer.clone(), Vec::new()));
+                }
+                groups[at].1.push(server);
+            });
+        }
+        let copies = plain.copies.iter();
+        Report {
+            version: env!("CARGO_PKG_VERSION"),
+            resolver: self.config.resolver().to_string(),
+            balancers: groups.iter().map(|(b, in_)| self.group(b, in_)).collect(),
+            plain: copies.map(|copies| self.plain(copies)).collect(),
+            unused: self.config.unused_templates(),
         }
     }
 
@@ -135,7 +138,7 @@ impl<'a> View<'a> {
             Mode::Observe => "observed",
             Mode::Off => "not live",
         };
-        Some((growth, format!("{word} ({})", said.from)))
+        Some((growth, format!("{word}: {}", said.from)))
     }
 
     fn plain(&self, copies: &[(Worker, Server)]) -> Item {
@@ -146,30 +149,13 @@ impl<'a> View<'a> {
         let mut item = item(worker, state);
         item.servers = servers;
         if let State::Live { mode, .. } = item.state {
-            let others = cases.iter().enumerate();
-            let others = others.filter(|(n, _)| *n != spoken_for);
-            item.notes = others
-                .filter_map(|(_, case)| self.note(case, mode))
-                .collect();
+            for (n, case) in cases.iter().enumerate() {
+                if let Some((what, why)) = different(case, mode).filter(|_| n != spoken_for) {
+                    item.note(what, why, self.label(case.server));
+                }
+            }
         }
         item
-    }
-
-    /// What is different in one of the servers that have this worker.
-    fn note(&self, case: &Case, mode: Mode) -> Option<String> {
-        let server = self.label(case.server);
-        let from = &case.explained.from;
-        match (case.live, case.left) {
-            (Some(_), _) if case.explained.mode == mode => None,
-            (Some(_), _) => Some(format!(
-                "{} in {server}: {from}",
-                case.explained.mode.word()
-            )),
-            (None, Some(reason)) if case.explained.mode != Mode::Off => {
-                Some(format!("left to httpd in {server}: {reason}"))
-            }
-            _ => Some(format!("not live in {server}: off by {from}")),
-        }
     }
 
     /// The copies of a worker, or a member in each of its servers.
@@ -210,6 +196,7 @@ impl<'a> View<'a> {
         let facts = Facts {
             numeric: is_numeric(&host),
             host: &host,
+            places: Some(&self.places),
             shared: live.map(|at| &self.shared[at]),
         };
         self.config.explain(&subject, &facts)
@@ -253,6 +240,20 @@ struct Case {
     live: Option<usize>,
     left: Option<&'static str>,
     explained: Explained,
+}
+
+/// What a worker of this mode came to in a server where it is something else, and why.
+fn different(case: &Case, mode: Mode) -> Option<(&'static str, String)> {
+    let Explained {
+        mode: own, from, ..
+    } = &case.explained;
+    match (case.live, case.left) {
+        (Some(_), _) if *own == mode => None,
+        (Some(_), _) if *own == Mode::Observe => Some(("observed", from.clone())),
+        (Some(_), _) => Some(("live", from.clone())),
+        (None, Some(reason)) if *own != Mode::Off => Some(("left to httpd", reason.to_owned())),
+        _ => Some(("not live", format!("off by {from}"))),
+    }
 }
 
 fn item(worker: Worker, state: State) -> Item {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::lines::Places;
 use super::merge::{self, Layer};
 use super::origin::Origin;
 use super::params::{Mode, Params, Probe, Rescue, Settings};
@@ -35,6 +36,8 @@ pub struct Facts<'a> {
     pub host: &'a str,
     /// The host is an address.
     pub numeric: bool,
+    /// Where parameters stand.
+    pub places: Option<&'a Places>,
     /// Its settings with what it has to share: the rules of its probes, the bounds of its name.
     pub shared: Option<&'a Settings>,
 }
@@ -182,7 +185,9 @@ impl Config {
             worker.main,
             worker.balancer,
         );
-        let (mode, from) = (levels.mode, levels.mode_from.to_string());
+        let from = |origin: Origin, name| facts.from(worker, origin, name);
+        let mode = levels.mode;
+        let mode_from = from(levels.mode_from, "live");
         let mut values = Vec::new();
         if mode != Mode::Off {
             let live = |name, value: &str, from| Value {
@@ -190,9 +195,10 @@ impl Config {
                 value: value.to_owned(),
                 from,
             };
-            values.push(live("live", mode.word(), from.clone()));
+            values.push(live("live", mode.word(), mode_from.clone()));
             if let Some(name) = line.and_then(|line| line.template.as_deref()) {
-                values.push(live("livetemplate", name, Origin::Lines.to_string()));
+                let from = from(Origin::Lines, "livetemplate");
+                values.push(live("livetemplate", name, from));
             }
             let merged = merge::merged(&levels.layers);
             let settings = merged.settings(mode, worker.scheme);
@@ -204,35 +210,50 @@ impl Config {
             let rows = ROWS.iter();
             values.extend(rows.filter_map(|row| case.value(row, &levels.layers, &merged)));
         }
-        Explained { mode, from, values }
+        Explained {
+            mode,
+            from: mode_from,
+            values,
+        }
+    }
+}
+
+impl Facts<'_> {
+    fn from(&self, worker: &Subject, origin: Origin, name: &str) -> String {
+        let place = |name: &str| self.places?.of(worker.shared_key, name);
+        origin.words(name, place)
     }
 }
 
 impl Case<'_> {
     fn value(&self, row: &Row, layers: &[Layer], merged: &Params) -> Option<Value> {
         let found = merge::origin(layers, row.given);
+        let found = found.map(|origin| self.facts.from(self.worker, origin, row.name));
         let value = |value: String, from: String| Value {
             name: row.name,
             value,
             from,
         };
         if let Some(why) = self.useless(row.topic) {
-            // Worth a word only to who has written it.
-            return found.map(|from| value("-".into(), format!("no effect: {why} ({from})")));
+            return match (row.topic, found) {
+                (Topic::Probe, _) => Some(value("-".into(), why.to_owned())),
+                // Worth a word only to who has written it.
+                (_, found) => found.map(|f| value("-".into(), format!("{f}; no effect: {why}"))),
+            };
         }
         let own = (row.value)(self.settings, self);
         let from = match found {
             None => self.default(row),
             Some(from) if row.name == "liverescue" && self.is_vainly_eager(merged) => {
-                format!("{from} says eager, which has no effect for this worker")
+                format!("{from}; eager is not for this worker")
             }
-            Some(from) => from.to_string(),
+            Some(from) => from,
         };
         let shared = self.facts.shared.map(|all| (row.value)(all, self));
         Some(match shared.filter(|all| *all != own) {
             Some(all) => value(
                 all,
-                format!("shared with other workers; here it would be {own}: {from}"),
+                format!("shared with other workers; of its own {own}: {from}"),
             ),
             None => value(own, from),
         })
@@ -242,7 +263,7 @@ impl Case<'_> {
     fn useless(&self, topic: Topic) -> Option<&'static str> {
         let (numeric, hchecked) = (self.facts.numeric, self.worker.hchecked);
         let probe = self.settings.probe;
-        let checked = "mod_proxy_hcheck checks this worker";
+        let checked = "mod_proxy_hcheck checks this worker (hcmethod)";
         match topic {
             Topic::Name | Topic::Stale if numeric => Some("the host is an address"),
             Topic::Name | Topic::Requests => None,
@@ -259,7 +280,7 @@ impl Case<'_> {
             "liveprobe" => format!("default for {}", self.worker.scheme),
             "livehost" => "default: the worker's host".into(),
             "liveport" => "default: the worker's port".into(),
-            _ => Origin::Default.to_string(),
+            _ => "default".into(),
         }
     }
 

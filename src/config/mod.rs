@@ -6,6 +6,7 @@
 
 pub mod directives;
 pub mod explain;
+pub mod lines;
 mod merge;
 pub mod origin;
 pub mod params;
@@ -18,9 +19,10 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use directives::Defaults;
+use lines::{Directive, Places, Written};
 use merge::Layer;
 use origin::Origin;
-use params::{Mode, Params, Probe, Settings};
+use params::{Mode, Params, Probe, ReadTime, Settings};
 use resolver::ResolverConfig;
 use templates::Templates;
 
@@ -28,6 +30,8 @@ use templates::Templates;
 #[derive(Default, Debug)]
 pub struct Config {
     workers: HashMap<usize, Params>,
+    /// The same in the order in which it was read.
+    written: Vec<Written>,
     defaults: Defaults,
     templates: Templates,
     resolver: Option<ResolverConfig>,
@@ -75,6 +79,32 @@ impl Config {
     /// The parameters given on lines of the worker with this shared key.
     pub fn worker(&mut self, shared_key: usize) -> &mut Params {
         self.workers.entry(shared_key).or_default()
+    }
+
+    /// Takes one parameter from a line of a worker, as [`Params::set`] does.
+    pub fn write(
+        &mut self,
+        shared_key: usize,
+        url: &str,
+        key: &str,
+        value: &str,
+        time: ReadTime,
+    ) -> Result<bool, String> {
+        let ours = self.worker(shared_key).set(key, value, time)?;
+        if ours {
+            self.written.push(Written {
+                worker: shared_key,
+                url: url.to_owned(),
+                key: key.to_owned(),
+                value: value.to_owned(),
+            });
+        }
+        Ok(ours)
+    }
+
+    /// Where in httpd's tree the parameters of workers stand.
+    pub fn places(&self, directives: &[Directive]) -> Places {
+        Places::find(&self.written, directives)
     }
 
     pub fn defaults(&mut self) -> &mut Defaults {

@@ -55,18 +55,24 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-impl fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Origin<'_> {
+    /// For people. `line` gives the place of a parameter on the worker's own lines, if it is known.
+    pub fn words<'p>(&self, name: &str, line: impl Fn(&str) -> Option<&'p str>) -> String {
+        let own = |name| match line(name) {
+            Some(place) => format!("its own line ({place})"),
+            None => "its own line".to_owned(),
+        };
         match self {
-            Self::Lines => f.write_str("its own line"),
-            Self::Own(t) => write!(
-                f,
-                "template {} ({}), named on its own line",
-                t.name, t.place
-            ),
-            Self::Covering(t, by) => write!(f, "template {} ({}), named by {by}", t.name, t.place),
-            Self::ProxyLive(said) => write!(f, "{said}"),
-            Self::Default => f.write_str("default"),
+            Self::Lines => own(name),
+            Self::Own(t) => {
+                let line = own("livetemplate");
+                format!("template {} ({}), named by {line}", t.name, t.place)
+            }
+            Self::Covering(t, by) => {
+                format!("template {} ({}), named by {by}", t.name, t.place)
+            }
+            Self::ProxyLive(said) => said.to_string(),
+            Self::Default => "default".into(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
-use super::{address, conn, eager, module, params, sys};
+use super::{address, conn, eager, module, params, sys, tree};
 use crate::adopt::request::{self, Enter, How};
 use crate::adopt::{child, dump, gather, plan};
 use crate::config;
@@ -358,9 +358,12 @@ unsafe extern "C" fn test_config(_pconf: *mut sys::apr_pool_t, main: *mut sys::s
         return;
     }
     guard("test_config", (), || {
-        let text = config::with(|c| dump::text(c, Server::new(main)));
+        let directives = tree::directives();
+        let text = config::with(|c| dump::text(c, Server::new(main), &directives));
+        // A reader that has left is no error of the configuration. httpd ends after this hook.
+        // SAFETY: blocks a signal in the only thread of this process.
+        unsafe { sys::apr_signal_block(libc::SIGPIPE) };
         let mut out = io::stdout().lock();
-        // A reader that has left is no error of the configuration.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     });
 }

@@ -22,6 +22,7 @@ pub mod shm;
 pub mod status;
 pub mod tcp;
 pub mod thread;
+mod tree;
 
 /// Generated from httpd's headers by build.rs.
 #[allow(

@@ -14,6 +14,7 @@
 #include "apr_optional.h"
 #include "apr_optional_hooks.h"
 #include "apr_portable.h"
+#include "apr_signal.h"
 #include "mod_proxy.h"
 #include "hold.h"
 

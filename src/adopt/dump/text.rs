@@ -1,5 +1,6 @@
 //! The text of the report: for people, and steady enough for grep.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use crate::config::explain::Value;
@@ -7,6 +8,9 @@ use crate::config::params::Mode;
 
 /// So many servers that have a worker are named.
 const NAMED: usize = 3;
+
+/// How the origin of values on a worker's own lines begins.
+const OWN: &str = "its own line";
 
 /// Everything.
 pub struct Report {
@@ -35,7 +39,14 @@ pub struct Item {
     pub servers: Vec<String>,
     pub state: State,
     /// What is different in some of the servers.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
+}
+
+/// What a worker came to elsewhere.
+pub struct Note {
+    pub what: &'static str,
+    pub why: String,
+    pub servers: Vec<String>,
 }
 
 /// What a worker came to.
@@ -118,15 +129,17 @@ impl Item {
             State::Left(reason) => write!(line, ": left to httpd: {reason}")?,
             State::Off(from) => write!(line, ": not live: off by {from}")?,
         }
-        if !self.servers.is_empty() {
-            write!(line, ", in {}", list(&self.servers))?;
-        }
         if let Some(other) = alike {
-            write!(line, ", all values as {}", other.url)?;
+            write!(line, ", values as {}", other.url)?;
+            self.own_places()
+                .try_for_each(|place| write!(line, ", {place}"))?;
         }
         writeln!(out, "{line}")?;
-        if let (State::Live { values, .. }, None) = (&self.state, alike) {
-            for value in values {
+        if !self.servers.is_empty() {
+            writeln!(out, "    in {}", list(&self.servers))?;
+        }
+        if alike.is_none() {
+            for value in self.values() {
                 writeln!(
                     out,
                     "    {:<15} {:<12} {}",
@@ -134,37 +147,176 @@ impl Item {
                 )?;
             }
         }
-        for note in some(&self.notes) {
-            writeln!(out, "    {note}")?;
+        for Note { what, why, servers } in &self.notes {
+            writeln!(out, "    {what} in {}: {why}", list(servers))?;
         }
         Ok(())
     }
 
-    /// Whether both have the same values from the same places. What follows from the worker's URL may differ.
-    fn says_as(&self, other: &Self) -> bool {
-        let (State::Live { values: a, .. }, State::Live { values: b, .. }) =
-            (&self.state, &other.state)
-        else {
-            return false;
-        };
-        let same = |a: &Value, b: &Value| {
-            a.name == b.name
-                && a.from == b.from
-                && (a.value == b.value || a.from.starts_with("default: the worker's"))
-        };
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+    /// In this server it is something else.
+    pub fn note(&mut self, what: &'static str, why: String, server: String) {
+        let mut notes = self.notes.iter_mut();
+        match notes.find(|note| note.what == what && note.why == why) {
+            Some(note) => note.servers.push(server),
+            None => self.notes.push(Note {
+                what,
+                why,
+                servers: vec![server],
+            }),
+        }
     }
-}
 
-fn list(names: &[String]) -> String {
-    some(names).join(", ")
+    /// Whether both have the same values from the same places, or each from its own line. What follows from the
+    /// worker's URL may differ.
+    fn says_as(&self, other: &Self) -> bool {
+        let (a, b) = (self.values(), other.values());
+        let alike = |a: &Value, b: &Value| {
+            let of_url = a.from.starts_with("default: the worker's");
+            let own = a.from.starts_with(OWN) && b.from.starts_with(OWN);
+            let same = (a.from == b.from || own) && (a.value == b.value || of_url);
+            a.name == b.name && same
+        };
+        !a.is_empty() && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+    }
+
+    fn values(&self) -> &[Value] {
+        match &self.state {
+            State::Live { values, .. } => values,
+            _ => &[],
+        }
+    }
+
+    /// Its own lines, each once.
+    fn own_places(&self) -> impl Iterator<Item = &str> {
+        let from = self.values().iter().map(|value| value.from.as_str());
+        let own: BTreeSet<&str> = from.filter(|from| from.starts_with(OWN)).collect();
+        own.into_iter()
+    }
 }
 
 /// The first ones, and how many there are beside them.
-fn some(all: &[String]) -> Vec<String> {
-    let mut named: Vec<String> = all.iter().take(NAMED).cloned().collect();
-    if all.len() > NAMED {
-        named.push(format!("and {} more", all.len() - NAMED));
+fn list(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).map(String::as_str);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
-    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(url: &str, mode: Mode, values: &[(&'static str, &str, &str)]) -> Item {
+        let value = |(name, value, from): &(&'static str, &str, &str)| Value {
+            name,
+            value: (*value).into(),
+            from: (*from).into(),
+        };
+        let values = values.iter().map(value).collect();
+        worker(url, State::Live { mode, values })
+    }
+
+    fn worker(url: &str, state: State) -> Item {
+        Item {
+            url: url.into(),
+            route: String::new(),
+            servers: Vec::new(),
+            state,
+            notes: Vec::new(),
+        }
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (1..=count).map(|n| format!("s{n}")).collect()
+    }
+
+    const HOST: &str = "default: the worker's host";
+
+    fn report() -> Report {
+        let mut one = live(
+            "http://one",
+            Mode::On,
+            &[
+                ("live", "on", "its own line (a:1)"),
+                ("livehost", "one", HOST),
+            ],
+        );
+        one.route = "1".into();
+        let two = live(
+            "http://two",
+            Mode::On,
+            &[
+                ("live", "on", "its own line (a:2)"),
+                ("livehost", "two", HOST),
+            ],
+        );
+        let off = worker("http://off", State::Off("default".into()));
+        let mut plain = live(
+            "http://p/",
+            Mode::Observe,
+            &[("live", "observe", "template x")],
+        );
+        plain.servers = names(5);
+        plain.note("not live", "off by default".into(), "s6".into());
+        plain.note("left to httpd", "a reason".into(), "s7".into());
+        plain.note("not live", "off by default".into(), "s8".into());
+        let mut left = worker("http://l/", State::Left("a reason"));
+        left.servers = names(1);
+        Report {
+            version: "0.0",
+            resolver: "system".into(),
+            balancers: vec![Group {
+                name: "balancer://b".into(),
+                servers: names(2),
+                members: vec![one, two, off],
+                growth: Some((5, "not live: default".into())),
+            }],
+            plain: vec![plain, left],
+            unused: vec![("old".into(), "a:3".into()), ("older".into(), "a:4".into())],
+        }
+    }
+
+    #[test]
+    fn the_whole_text() {
+        let want = "\
+mod_proxy_live 0.0: 2 live, 1 observed, 1 left to httpd, 1 not live
+resolver: system
+
+balancer://b, in s1, s2
+  http://one route=1: live
+    live            on           its own line (a:1)
+    livehost        one          default: the worker's host
+  http://two: live, values as http://one, its own line (a:2)
+  http://off: not live: off by default
+  growth=5: members added at run time are not live: default
+
+workers without a balancer
+  http://p/: observed
+    in s1, s2, s3 and 2 more
+    live            observe      template x
+    not live in s6, s8: off by default
+    left to httpd in s7: a reason
+  http://l/: left to httpd: a reason
+    in s1
+
+template old (a:3): not used
+template older (a:4): not used
+";
+        assert_eq!(report().text(), want);
+    }
+
+    #[test]
+    fn nothing_configured() {
+        let report = Report {
+            balancers: Vec::new(),
+            plain: Vec::new(),
+            unused: Vec::new(),
+            ..report()
+        };
+        let want = "mod_proxy_live 0.0: 0 live, 0 observed, 0 left to httpd, 0 not live\n\
+                    resolver: system\n";
+        assert_eq!(report.text(), want);
+    }
 }
