@@ -11,6 +11,7 @@ use once_cell::sync::OnceCell;
 use super::desks::Desks;
 use super::entries::Entries;
 use super::entry::{Entry, Progress};
+use super::gather::Left;
 use super::groups::Group;
 use super::keeper;
 use super::marks::{Marks, Role};
@@ -46,6 +47,8 @@ pub struct Child {
     pub bell: &'static Bell,
     pub monitor: Arc<MonitorPlan>,
     pub entries: Entries,
+    /// Workers that are left to httpd.
+    pub left: Vec<Left>,
     pub groups: Vec<Group>,
     pub registry: Registry,
     /// Its place on the board, as soon as the keeper runs.
@@ -145,6 +148,7 @@ impl Child {
             bell: plan.bell,
             monitor: Arc::new(plan.monitor),
             entries: Entries::new(entries, LATE_WORKERS as usize),
+            left: plan.left,
             groups: plan.groups,
             registry: Registry::default(),
             seat: OnceCell::new(),

@@ -18,6 +18,8 @@ use crate::logic::usable::{Usable, usable};
 
 mod known;
 
+pub use known::describe;
+
 /// Time-out of a connect where another address or member can take over, and where none can.
 const CONNECT_SHORT: Duration = Duration::from_secs(1);
 const CONNECT_LONG: Duration = Duration::from_secs(3);

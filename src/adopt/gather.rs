@@ -11,6 +11,7 @@ use crate::ffi::log::Level;
 use crate::ffi::proxy::{Server, Worker};
 use crate::log;
 use crate::logic::addr::Addr;
+use crate::logic::redact;
 
 /// Where a worker's addresses come from.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub struct Planned {
     pub member: bool,
     /// The balancer's name; empty for a plain worker.
     pub balancer: String,
-    /// The worker's URL, for messages.
+    /// The worker's URL without credentials, for messages and pages.
     pub label: String,
     /// The host as configured.
     pub host: String,
@@ -65,7 +66,11 @@ impl Planned {
     /// What tells a member from others through reloads: its server, balancer, URL and route.
     pub fn identity(&self) -> String {
         let (balancer, route) = (&self.balancer, self.worker.route());
-        format!("{} {balancer} {} {route}", self.server.name(), self.label)
+        format!(
+            "{} {balancer} {} {route}",
+            self.server.name(),
+            self.worker.name()
+        )
     }
 
     /// Whether its requests go over TLS.
@@ -76,7 +81,12 @@ impl Planned {
     /// The same for a member that came at run time: only in this epoch, and its route may be edited before all
     /// children have seen it. No balancer has two members with one URL.
     pub fn late_identity(&self) -> String {
-        format!("{} {} {}", self.server.name(), self.balancer, self.label)
+        format!(
+            "{} {} {}",
+            self.server.name(),
+            self.balancer,
+            self.worker.name()
+        )
     }
 
     /// The port that is probed.
@@ -96,14 +106,34 @@ struct Seen {
     live: Option<usize>,
 }
 
-/// Finds the live workers of all servers; says of each that cannot be followed why.
+/// A worker that `live` is configured for, and that is left to httpd.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// Its URL, without credentials.
+    pub worker: String,
+    /// The first server that has it: `ServerName:port`.
+    pub server: String,
+    pub reason: &'static str,
+    /// What copies of the worker in virtual hosts have in common, while the configuration is read.
+    pub shared_key: usize,
+}
+
+/// The workers of a configuration that `live` is said of.
+#[derive(Debug)]
+pub struct Gathered {
+    pub live: Vec<Planned>,
+    pub left: Vec<Left>,
+}
+
+/// Finds the live workers of all servers, and those that cannot be followed.
 ///
 /// Virtual hosts share the members of inherited balancers, and the plain workers too when they have no
 /// line of mod_proxy's own: then it is enough that one of them wants the worker live.
-pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
+pub fn workers(config: &Config, main: Server) -> Gathered {
+    let mut left = Vec::new();
     let mut found: Vec<Option<Planned>> = Vec::new();
     let mut at: HashMap<usize, Seen> = HashMap::new();
-    // Copies of a worker in virtual hosts have a line together.
+    // Copies of a worker in virtual hosts are named once.
     let mut said = HashSet::new();
     let mut first = HashMap::new();
     for server in main.chain() {
@@ -117,7 +147,12 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
             seen.left = seen.left.or_else(|| hands_off(worker, &remotes, given));
             if let (Some(reason), true) = (seen.left, seen.wanted) {
                 if said.insert((worker.shared_key(), reason)) {
-                    say_hands_off(worker, reason);
+                    left.push(Left {
+                        worker: redact::url(&worker.name()),
+                        server: server.name(),
+                        reason,
+                        shared_key: worker.shared_key(),
+                    });
                 }
                 if let Some(known) = seen.live {
                     found[known] = None;
@@ -129,7 +164,8 @@ pub fn workers(config: &Config, main: Server) -> Vec<Planned> {
             }
         });
     }
-    found.into_iter().flatten().collect()
+    let live = found.into_iter().flatten().collect();
+    Gathered { live, left }
 }
 
 /// Copies of a plain worker in virtual hosts have one status, and must not be judged by different probes: what
@@ -198,7 +234,7 @@ pub fn check_worker(
         hchecked: worker.is_hchecked(),
         left,
     });
-    outcome.map_err(|message| format!("worker {}: {message}", worker.name()))
+    outcome.map_err(|message| format!("worker {}: {message}", redact::url(&worker.name())))
 }
 
 fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Settings) -> Planned {
@@ -214,7 +250,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         server,
         member: balancer.is_some(),
         balancer: balancer.unwrap_or_default().to_owned(),
-        label: worker.name(),
+        label: redact::url(&worker.name()),
         port: worker.port(),
         http2: worker.speaks_http2(),
         host,
@@ -252,18 +288,20 @@ pub fn added(
         }
     }
     match (found, left) {
-        (Some(found), Some(reason)) => Err(hands_off_line(found.worker, reason)),
+        (Some(found), Some(reason)) => Err(hands_off_line(&found.label, reason)),
         (found, _) => Ok(found),
     }
 }
 
-/// Logs why a worker is left to httpd.
-fn say_hands_off(worker: Worker, reason: &str) {
-    log!(Level::Info, "{}", hands_off_line(worker, reason));
+/// Logs which workers are left to httpd, and why.
+pub fn say_left(left: &[Left]) {
+    for one in left {
+        log!(Level::Info, "{}", hands_off_line(&one.worker, one.reason));
+    }
 }
 
-fn hands_off_line(worker: Worker, reason: &str) -> String {
-    format!("worker {}: live has no effect: {reason}", worker.name())
+fn hands_off_line(worker: &str, reason: &str) -> String {
+    format!("worker {worker}: live has no effect: {reason}")
 }
 
 /// Why a worker is not for us to touch, if so.
@@ -310,6 +348,12 @@ fn numeric(host: &str) -> Option<Option<Addr>> {
     let ip: IpAddr = ip.parse().ok()?;
     Some(zone.is_none().then_some(Addr { ip, scope: 0 }))
 }
+
+/// Whether a worker's host is an address.
+pub fn is_numeric(host: &str) -> bool {
+    numeric(host).is_some()
+}
+
 /// The choice of mod_proxy.c (proxy_handler) between `ProxyRemote` lines; a regular expression counts
 /// as a match, since it is matched against each request.
 fn reached_by_remote(url: &str, scheme: &str, remotes: &[Option<String>]) -> bool {

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod desks;
+pub mod dump;
 pub mod entries;
 pub mod entry;
 pub mod gather;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::gather::{self, Planned, Source};
+use super::gather::{self, Gathered, Left, Planned, Source};
 use super::groups::{self, Group};
 use super::marks;
 use super::tasks::Tasks;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub lock: &'static LockFile,
     pub bell: &'static Bell,
     pub workers: Vec<Planned>,
+    /// Workers that are left to httpd.
+    pub left: Vec<Left>,
     pub groups: Vec<Group>,
     pub monitor: MonitorPlan,
 }
@@ -76,11 +78,12 @@ pub fn take() -> Option<Plan> {
 pub fn make(main: Server) -> Result<(), String> {
     let (found, groups) = config::with(|c| {
         let mut found = gather::workers(c, main);
-        let groups = groups::groups(c, &mut found, main);
+        let groups = groups::groups(c, &mut found.live, main);
         (found, groups)
     });
+    gather::say_left(&found.left);
     let mut life = LIFE.lock();
-    if found.is_empty() && groups.is_empty() {
+    if found.live.is_empty() && groups.is_empty() {
         if let Some(life) = life.as_mut() {
             life.begin_epoch();
         }
@@ -115,12 +118,8 @@ impl Life {
         })
     }
 
-    fn plan(
-        &mut self,
-        mut workers: Vec<Planned>,
-        groups: Vec<Group>,
-        main: Server,
-    ) -> Result<Plan, String> {
+    fn plan(&mut self, found: Gathered, groups: Vec<Group>, main: Server) -> Result<Plan, String> {
+        let (mut workers, left) = (found.live, found.left);
         let mut tasks = Tasks::of(&workers);
         self.find_slots(&mut tasks, &mut workers)?;
         Ok(Plan {
@@ -130,6 +129,7 @@ impl Life {
             lock: self.lock,
             bell: self.bell,
             workers,
+            left,
             groups,
             monitor: MonitorPlan {
                 names: tasks.names,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::origin::{Said, Scope};
 use super::params::{Mode, ReadTime};
 use super::resolver::{ResolverConfig, Servers};
 use super::values::{self, positive_time};
@@ -58,14 +59,22 @@ impl Defaults {
     }
 
     /// What covers a plain worker or a balancer's member of this server (a key), the nearest first.
-    pub fn levels(&self, server: usize, main: usize, balancer: Option<&str>) -> Vec<&Live> {
+    pub fn levels(&self, server: usize, main: usize, balancer: Option<&str>) -> Vec<Said<'_>> {
         let section = balancer.and_then(balancer_name);
-        let at = |s: usize, name: &str| self.in_force.get(&(s, name.to_owned()));
+        let at = |s: usize, name: &str| self.in_force.get_key_value(&(s, name.to_owned()));
         let of_section = section.and_then(|name| at(server, &name).or_else(|| at(main, &name)));
         let of_main = (server != main).then(|| at(main, "")).flatten();
-        [of_section, at(server, ""), of_main]
-            .into_iter()
-            .flatten()
+        let levels = [of_section, at(server, ""), of_main];
+        let levels = levels.into_iter().flatten();
+        levels
+            .map(|((of, name), live)| Said {
+                scope: match (name.as_str(), *of == main) {
+                    ("", true) => Scope::Server,
+                    ("", false) => Scope::VirtualHost,
+                    (name, _) => Scope::Section(name),
+                },
+                live,
+            })
             .collect()
     }
 
@@ -236,7 +245,10 @@ mod tests {
             let read = message.ends_with(&format!("read '{path}'"));
             assert!(message.contains(part) && read, "{path}: {message}");
         }
-        assert!(drain_file("x", "", &|_| false).is_err(), "httpd cannot read it");
+        assert!(
+            drain_file("x", "", &|_| false).is_err(),
+            "httpd cannot read it"
+        );
     }
 
     fn live(mode: &str, template: &str) -> Live {
@@ -262,7 +274,10 @@ mod tests {
         }
         let on = live("on", "");
         d.set(1, Some("BALANCER://App/x"), on.clone()).unwrap();
-        assert_eq!(d.levels(1, 1, Some("balancer://app")), [&on]);
+        let levels = d.levels(1, 1, Some("balancer://app"));
+        assert_eq!(levels.len(), 1);
+        assert_eq!(levels[0].live, &on);
+        assert_eq!(levels[0].scope, Scope::Section("balancer://app"));
         assert!(d.levels(1, 1, None).is_empty());
     }
 
@@ -281,7 +296,10 @@ mod tests {
         }
         let of = |server, balancer| -> Vec<&str> {
             let levels = d.levels(server, 1, balancer);
-            levels.iter().flat_map(|l| l.template.as_deref()).collect()
+            levels
+                .iter()
+                .flat_map(|l| l.live.template.as_deref())
+                .collect()
         };
         assert_eq!(of(1, None), ["main"]);
         assert_eq!(of(2, None), ["vhost", "main"]);

@@ -1,5 +1,6 @@
 //! The levels of the configuration: values are merged key by key, and what contradicts itself is found.
 
+use super::origin::{Origin, Said};
 use super::params::{Params, Probe, Rescue, can_be_eager, speaks_http, speaks_tls};
 use super::templates::Template;
 
@@ -7,33 +8,35 @@ use super::templates::Template;
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
     params: &'a Params,
-    /// None for the worker's own lines.
-    template: Option<&'a Template>,
-    /// The worker's own lines and its `livetemplate`.
-    own: bool,
+    origin: Origin<'a>,
 }
 
 impl<'a> Layer<'a> {
     /// What is written on the worker's lines.
     pub const fn line(params: &'a Params) -> Self {
-        Self {
-            params,
-            template: None,
-            own: true,
-        }
+        let origin = Origin::Lines;
+        Self { params, origin }
     }
 
-    /// A template: named by the worker (`own`), or by `ProxyLive`.
-    pub const fn template(template: &'a Template, own: bool) -> Self {
+    /// The template that the worker names.
+    pub const fn own(template: &'a Template) -> Self {
         Self {
             params: &template.params,
-            template: Some(template),
-            own,
+            origin: Origin::Own(template),
         }
     }
 
+    /// The template that a `ProxyLive` line names.
+    pub const fn covering(template: &'a Template, by: Said<'a>) -> Self {
+        Self {
+            params: &template.params,
+            origin: Origin::Covering(template, by),
+        }
+    }
+
+    /// Whether it is the worker's own lines or its `livetemplate`.
     pub const fn is_own(&self) -> bool {
-        self.own
+        matches!(self.origin, Origin::Lines | Origin::Own(_))
     }
 }
 
@@ -53,11 +56,17 @@ struct Found<'a> {
 impl Found<'_> {
     /// For a message, after the parameter's name.
     fn words(&self) -> String {
-        match self.layer.template {
+        match self.layer.origin.template() {
             Some(t) => format!(" (ProxyLiveTemplate {} at {})", t.name, t.place),
             None => String::new(),
         }
     }
+}
+
+/// Where a parameter is from; None when no layer gives it.
+pub fn origin<'a>(layers: &[Layer<'a>], given: impl Fn(&Params) -> bool) -> Option<Origin<'a>> {
+    let found = layers.iter().find(|layer| given(layer.params));
+    found.map(|layer| layer.origin)
 }
 
 fn find<'a>(layers: &'a [Layer<'a>], given: impl Fn(&Params) -> bool) -> Option<Found<'a>> {
@@ -129,7 +138,7 @@ pub fn check_probe(layers: &[Layer], probe: Probe, scheme: Option<&str>) -> Resu
         }
     }
     // Templates for many workers are without effect where they cannot have any.
-    let fits = |found: &Found| found.layer.own || scheme.is_none_or(can_be_eager);
+    let fits = |found: &Found| found.layer.is_own() || scheme.is_none_or(can_be_eager);
     let eager = eager(layers).filter(|found| found.at <= level && fits(found));
     let eager = eager.filter(|_| !probe.reads_answers());
     eager.map_or(Ok(()), |found| {
@@ -180,7 +189,7 @@ pub fn check_eager(layers: &[Layer], probe: Probe, scheme: &str, port: u16) -> R
     };
     let whence = found.words();
     // Templates for many workers are without effect where they cannot have any.
-    if found.layer.own && !can_be_eager(scheme) {
+    if found.layer.is_own() && !can_be_eager(scheme) {
         return Err(format!(
             "liverescue=eager{whence} needs an http, https, ws or wss worker, but the worker's scheme is \
              {scheme}: write liverescue=on"

@@ -5,7 +5,10 @@
 //! workers are keys. Templates are looked up when everything was read: order in the file does not matter.
 
 pub mod directives;
+pub mod explain;
+pub mod lines;
 mod merge;
+pub mod origin;
 pub mod params;
 pub mod resolver;
 mod templates;
@@ -16,8 +19,10 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use directives::Defaults;
+use lines::{Directive, Places, Written};
 use merge::Layer;
-use params::{Mode, Params, Probe, Settings};
+use origin::Origin;
+use params::{Mode, Params, Probe, ReadTime, Settings};
 use resolver::ResolverConfig;
 use templates::Templates;
 
@@ -25,6 +30,8 @@ use templates::Templates;
 #[derive(Default, Debug)]
 pub struct Config {
     workers: HashMap<usize, Params>,
+    /// The same in the order in which it was read.
+    written: Vec<Written>,
     defaults: Defaults,
     templates: Templates,
     resolver: Option<ResolverConfig>,
@@ -52,6 +59,7 @@ pub struct Subject<'a> {
 /// What covers a worker.
 struct Levels<'a> {
     mode: Mode,
+    mode_from: Origin<'a>,
     /// The nearest first.
     layers: Vec<Layer<'a>>,
 }
@@ -72,6 +80,32 @@ impl Config {
     /// The parameters given on lines of the worker with this shared key.
     pub fn worker(&mut self, shared_key: usize) -> &mut Params {
         self.workers.entry(shared_key).or_default()
+    }
+
+    /// Takes one parameter from a line of a worker, as [`Params::set`] does.
+    pub fn write(
+        &mut self,
+        shared_key: usize,
+        url: &str,
+        key: &str,
+        value: &str,
+        time: ReadTime,
+    ) -> Result<bool, String> {
+        let ours = self.worker(shared_key).set(key, value, time)?;
+        if ours {
+            self.written.push(Written {
+                worker: shared_key,
+                url: url.to_owned(),
+                key: key.to_owned(),
+                value: value.to_owned(),
+            });
+        }
+        Ok(ours)
+    }
+
+    /// Where in httpd's tree the parameters of workers stand.
+    pub fn places(&self, directives: &[Directive]) -> Places {
+        Places::find(&self.written, directives)
     }
 
     pub fn defaults(&mut self) -> &mut Defaults {
@@ -139,19 +173,24 @@ impl Config {
         let named = |name: &Option<String>| self.templates.get(name.as_ref()?);
         let own = line.and_then(|line| named(&line.template));
         let above = self.defaults.levels(server, main, balancer);
+        let of_line = line.and_then(|line| Some((line.live?, Origin::Lines)));
+        let of_own = own.and_then(|own| Some((own.params.live?, Origin::Own(own))));
         // A mode in a template of ProxyLive is overruled by ProxyLive's own.
-        let mode = line.and_then(|line| line.live);
-        let mode = mode.or_else(|| own.and_then(|template| template.params.live));
-        let mode = mode.or_else(|| above.first().map(|live| live.mode));
-        let far = above.iter().filter_map(|live| named(&live.template));
+        let of_above = above.first().map(|s| (s.live.mode, Origin::ProxyLive(*s)));
+        let mode = of_line.or(of_own).or(of_above);
+        let (mode, mode_from) = mode.unwrap_or((Mode::Off, Origin::Default));
+        let far = above
+            .iter()
+            .filter_map(|said| Some(Layer::covering(named(&said.live.template)?, *said)));
         let layers = line
             .map(Layer::line)
             .into_iter()
-            .chain(own.map(|template| Layer::template(template, true)))
-            .chain(far.map(|template| Layer::template(template, false)))
+            .chain(own.map(Layer::own))
+            .chain(far)
             .collect();
         Levels {
-            mode: mode.unwrap_or(Mode::Off),
+            mode,
+            mode_from,
             layers,
         }
     }

@@ -16,6 +16,17 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// As it is written in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// Bounds for the TTL of a DNS answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TtlBounds {

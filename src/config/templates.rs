@@ -58,6 +58,11 @@ impl Templates {
         self.0.get(&name.to_ascii_lowercase())
     }
 
+    /// All of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Template> {
+        self.0.values()
+    }
+
     /// What to say when somebody names a template that is not there.
     pub fn unknown(&self, name: &str) -> String {
         let names: Vec<&str> = self.0.values().map(|t| t.name.as_str()).collect();

@@ -4,6 +4,7 @@ use directives::Live;
 use params::tests::time;
 
 mod contradictions;
+mod explained;
 
 const MAIN: usize = 1;
 const VHOST: usize = 2;

@@ -96,7 +96,8 @@ pub unsafe extern "C" fn live_cmd_drain_file(
         if Server::new(cmd.server).is_virtual() {
             return Err("is allowed in the main server only, not in <VirtualHost>".into());
         }
-        let file = directives::drain_file(&path, &whole, &|path| std::path::Path::new(path).is_dir())?;
+        let file =
+            directives::drain_file(&path, &whole, &|path| std::path::Path::new(path).is_dir())?;
         config::with(|c| c.set_drain_file(file))
     })
 }

@@ -1,6 +1,5 @@
 /* The module's own pages: which requests are for it, and how answers are sent. */
 #include "shim.h"
-#include "mod_status.h"
 
 static int handler(request_rec *r)
 {

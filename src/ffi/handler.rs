@@ -4,6 +4,7 @@ use std::ffi::{CString, c_int};
 
 use super::guard::guard;
 use super::{sys, text};
+use crate::status::here::Here;
 use crate::status::pages::{self, Answer, Asked};
 
 const OK: c_int = sys::OK as c_int;
@@ -32,8 +33,8 @@ unsafe extern "C" fn live_handle(r: *mut sys::request_rec, which: c_int) -> c_in
             }
             let asked = asked(r);
             let answer = match which as u32 {
-                sys::LIVE_HANDLER_STATUS => pages::status(&asked),
-                _ => pages::ready(&asked),
+                sys::LIVE_HANDLER_STATUS => pages::status(&asked, &Here),
+                _ => pages::ready(&asked, &Here),
             };
             respond(r, &answer);
         }
@@ -76,7 +77,7 @@ unsafe fn respond(r: *mut sys::request_rec, answer: &Answer) {
 /// mod_status asks each module for its part of the page.
 unsafe extern "C" fn mod_status(r: *mut sys::request_rec, flags: c_int) -> c_int {
     guard("mod_status's page", (), || {
-        let section = pages::mod_status(flags as u32 & sys::AP_STATUS_SHORT != 0);
+        let section = pages::mod_status(flags as u32 & sys::AP_STATUS_SHORT != 0, &Here);
         let len = section.len() as sys::apr_size_t;
         // SAFETY: mod_status's request, which lives during the hook and is this thread's; the text has `len` bytes.
         unsafe { sys::live_write(r, section.as_ptr().cast(), len) };

@@ -1,6 +1,7 @@
 //! httpd's hooks.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::io::{self, Write as _};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,12 +10,13 @@ use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
-use super::{address, conn, eager, module, params, sys};
+use super::{address, conn, eager, handler, module, params, sys, tree};
 use crate::adopt::request::{self, Enter, How};
-use crate::adopt::{child, gather, plan};
+use crate::adopt::{child, dump, gather, plan};
 use crate::config;
 use crate::log as log_line;
 use crate::rescue::{self, After, Outcome};
+use crate::status::here;
 
 const OK: c_int = sys::OK as c_int;
 const DECLINED: c_int = sys::DECLINED as c_int;
@@ -60,12 +62,14 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         );
         sys::ap_hook_post_config(Some(post_config_late), BALANCER.0.as_ptr(), none, last);
         sys::ap_hook_check_config(Some(check_config), none, none, last);
+        sys::ap_hook_test_config(Some(test_config), none, none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
         sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
         eager::register_filter();
         hold::register();
+        handler::register();
         let loaded = sys::live_proxy_loaded() != 0;
         if loaded {
             sys::live_hook_scheme_handler(Some(scheme_handler));
@@ -147,6 +151,7 @@ unsafe extern "C" fn post_config_late(
 unsafe extern "C" fn child_init(pchild: *mut sys::apr_pool_t, main: *mut sys::server_rec) {
     log::set_main(main);
     guard("child_init", (), || {
+        config::with(|c| here::begin(Server::new(main), c.drain_file()));
         let Some(plan) = plan::take() else { return };
         if let Err(different) = address::verify(Server::new(main), pchild) {
             log_line!(
@@ -347,4 +352,21 @@ unsafe extern "C" fn check_config(
             }
         }
     })
+}
+
+/// `httpd -t`, when the configuration is good: with `-D DUMP_PROXY_LIVE` it is told what it came to.
+unsafe extern "C" fn test_config(_pconf: *mut sys::apr_pool_t, main: *mut sys::server_rec) {
+    // SAFETY: a C string; httpd is single-threaded here.
+    if unsafe { sys::ap_exists_config_define(c"DUMP_PROXY_LIVE".as_ptr()) } == 0 {
+        return;
+    }
+    guard("test_config", (), || {
+        let directives = tree::directives();
+        let text = config::with(|c| dump::text(c, Server::new(main), &directives));
+        // A reader that has left is no error of the configuration. httpd ends after this hook.
+        // SAFETY: blocks a signal in the only thread of this process.
+        unsafe { sys::apr_signal_block(libc::SIGPIPE) };
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
 }

@@ -10,6 +10,7 @@ pub(crate) mod eager;
 pub mod eventfd;
 pub mod futex;
 pub mod guard;
+pub(crate) mod handler;
 pub mod hold;
 pub mod hooks;
 pub mod lock;
@@ -22,6 +23,7 @@ pub mod shm;
 pub mod status;
 pub mod tcp;
 pub mod thread;
+mod tree;
 
 /// Generated from httpd's headers by build.rs.
 #[allow(

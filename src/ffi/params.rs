@@ -58,8 +58,9 @@ unsafe extern "C" fn set_worker_param(
         }
         // SAFETY: mod_proxy passes C strings from the configuration.
         let (key, value) = unsafe { (text(key), text(value)) };
-        let shared = Worker::new(worker).shared_key();
-        config::with(|c| c.worker(shared).set(&key, &value, &read_time))
+        let worker = Worker::new(worker);
+        let url = worker.name();
+        config::with(|c| c.write(worker.shared_key(), &url, &key, &value, &read_time))
     });
     match outcome {
         Ok(true) => std::ptr::null(),

@@ -39,6 +39,16 @@ impl Server {
         }
     }
 
+    /// `file:line` of its `<VirtualHost>`; None for the main server.
+    pub fn place(self) -> Option<String> {
+        // SAFETY: a live server_rec; the file's name is NULL or a C string in pconf.
+        let place = unsafe {
+            let file = text((*self.0).defn_name);
+            format!("{file}:{}", (*self.0).defn_line_number)
+        };
+        self.is_virtual().then_some(place)
+    }
+
     pub fn is_virtual(self) -> bool {
         // SAFETY: a live server_rec (see `new`).
         unsafe { (*self.0).is_virtual != 0 }
@@ -119,7 +129,7 @@ impl Server {
 }
 
 /// A balancer as it was configured.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Balancer {
     /// `balancer://...`
     pub name: String,

@@ -14,7 +14,9 @@
 #include "apr_optional.h"
 #include "apr_optional_hooks.h"
 #include "apr_portable.h"
+#include "apr_signal.h"
 #include "mod_proxy.h"
+#include "mod_status.h"
 #include "hold.h"
 
 /* The command table; its functions are in Rust. */

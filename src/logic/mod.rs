@@ -13,6 +13,7 @@ pub mod http_answer;
 pub mod name;
 pub mod pace;
 pub mod record;
+pub mod redact;
 pub mod rescues;
 pub mod resolvconf;
 pub mod retry;

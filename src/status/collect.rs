@@ -8,7 +8,7 @@ use super::ready::Ready;
 use super::workers;
 use crate::adopt::child::{self, Child};
 use crate::adopt::entry::Entry;
-use crate::adopt::gather::Source;
+use crate::adopt::gather::{Left, Source};
 use crate::board::{Board, Counter, FamilyState, NameId, NameRecord, Share, Source as From, Tag};
 use crate::ffi::clock;
 use crate::ffi::proxy::Server;
@@ -72,7 +72,16 @@ fn fill(status: &mut Status, child: &Child, time: Time) {
     status.balancers = workers::balancers(child, &look, time);
     status.workers = workers::plain(child, &look, time);
     status.names = names(child, time);
+    status.left = child.left.iter().map(left).collect();
     status.events = events(child, status.filter.as_deref());
+}
+
+fn left(left: &Left) -> model::Left {
+    model::Left {
+        worker: left.worker.clone(),
+        server: left.server.clone(),
+        reason: left.reason.into(),
+    }
 }
 
 fn leader(board: Board, look: &Look, time: Time) -> model::Leader {
@@ -153,7 +162,9 @@ fn name_of(name: String, record: &NameRecord, want: Families, time: Time) -> mod
         let other = record.addrs.iter().any(|addr| addr.family() != family);
         family_of(family, state, !own && other, time)
     };
-    let wanted = [Family::V4, Family::V6].into_iter().filter(|f| want.has(*f));
+    let wanted = [Family::V4, Family::V6]
+        .into_iter()
+        .filter(|f| want.has(*f));
     model::Name {
         name,
         source: match record.source {

@@ -4,6 +4,7 @@
 //! functions of it. [`ready`] decides, without a lock, what the readiness URL says.
 
 pub mod collect;
+pub mod here;
 pub mod html;
 pub mod json;
 pub mod model;

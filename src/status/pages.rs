@@ -1,20 +1,19 @@
 //! Which answer a request for one of the handlers gets.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use once_cell::sync::OnceCell;
-
-use super::collect;
-use super::pools::Look;
+use super::model::Status;
 use super::query::{self, Format};
-use super::ready::{self, Ready};
+use super::ready::Ready;
 use super::{html, json, openmetrics, summary};
-use crate::adopt::child;
-use crate::ffi::log::Level;
-use crate::ffi::proxy::Server;
-use crate::log;
+
+/// Where answers come from: see [`super::here`].
+pub trait Sight {
+    /// All there is to show; `filter`: events of this worker only.
+    fn status(&self, filter: Option<String>) -> Status;
+    /// Whether this httpd can serve.
+    fn ready(&self) -> Ready;
+    /// Whether the balancers of this name (`balancer://...`) can. The error: those that there are.
+    fn balancer(&self, name: &str) -> Result<Ready, Vec<&str>>;
+}
 
 /// What was asked for.
 #[derive(Clone, Default, Debug)]
@@ -42,35 +41,21 @@ const JSON: &str = "application/json";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The page needs its own style and nothing else; whatever got into it despite all escaping stays text.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
-
-/// What a child knows of the whole server, set when it begins.
-struct Here {
-    main: Server,
-    drain_file: Option<String>,
-}
-
-static HERE: OnceCell<Here> = OnceCell::new();
-
-/// A child begins. Before its first request, so that none needs a lock for it.
-pub fn begin(main: Server, drain_file: Option<&str>) {
-    let drain_file = drain_file.map(str::to_owned);
-    // With one process (-X) it may begin again; what does not change stays.
-    let _ = HERE.set(Here { main, drain_file });
-}
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// The handler `proxy-live-status`.
-pub fn status(asked: &Asked) -> Answer {
+pub fn status(asked: &Asked, sight: &impl Sight) -> Answer {
     let query = match query::parse(asked.query.as_deref()) {
         Ok(query) => query,
         Err(wrong) => return bad_request(wrong),
     };
-    let status = collect::status(HERE.get().map(|here| here.main), is_ready(), query.worker);
+    let status = sight.status(query.worker);
     match query.format {
         Format::Html => {
             let mut answer = answer(200, HTML, html::html(&status, query.refresh, &asked.path));
-            let refresh = query.refresh.map(|seconds| ("Refresh", seconds.to_string()));
+            let refresh = query
+                .refresh
+                .map(|seconds| ("Refresh", seconds.to_string()));
             answer.headers.extend(refresh);
             answer
         }
@@ -92,66 +77,34 @@ fn speaks_prometheus_only(accept: &str) -> bool {
 }
 
 /// The handler `proxy-live-ready`.
-pub fn ready(asked: &Asked) -> Answer {
+pub fn ready(asked: &Asked, sight: &impl Sight) -> Answer {
     let balancer = match query::parse_ready(asked.query.as_deref()) {
         Ok(balancer) => balancer,
         Err(wrong) => return bad_request(wrong),
     };
     let Ready { ready, text } = match &balancer {
-        None => is_ready(),
-        Some(name) => match balancer_is_ready(name) {
+        None => sight.ready(),
+        Some(name) => match sight.balancer(name) {
             Ok(ready) => ready,
-            Err(unknown) => return answer(404, TEXT, unknown + "\n"),
+            Err(known) => return no_balancer(name, &known),
         },
     };
     answer(if ready { 200 } else { 503 }, TEXT, text + "\n")
 }
 
-fn is_ready() -> Ready {
-    let look = child::current().map(Look::new);
-    ready::ready(drained(), look.iter().flat_map(Look::pools))
-}
-
-/// The error says which balancers there are.
-fn balancer_is_ready(name: &str) -> Result<Ready, String> {
-    let look = child::current().map(Look::new);
-    let pools: Vec<_> = look.iter().flat_map(|look| look.balancers(Some(name))).collect();
-    if pools.is_empty() {
-        let all = look.iter().flat_map(|look| look.balancers(None));
-        let known: Vec<&str> = all.map(|pool| pool.name).collect();
-        let known = match known.as_slice() {
-            [] => "there is none".to_owned(),
-            names => format!("known: {}", names.join(", ")),
-        };
-        let name = query::shown(name);
-        return Err(format!("no balancer with live members is called '{name}' ({known})"));
-    }
-    Ok(ready::ready(drained(), pools.into_iter()))
-}
-
-/// The file of `ProxyLiveDrainFile`, if it exists now.
-fn drained() -> Option<&'static str> {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    let file = HERE.get()?.drain_file.as_deref()?;
-    match fs::symlink_metadata(file) {
-        Ok(_) => Some(file),
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-        Err(e) => {
-            if !SAID.swap(true, Ordering::Relaxed) {
-                log!(
-                    Level::Error,
-                    "ProxyLiveDrainFile: cannot see whether {file} exists: {e}; it counts as absent: the user \
-                     that httpd's children run as must be able to look into its directory"
-                );
-            }
-            None
-        }
-    }
+fn no_balancer(name: &str, known: &[&str]) -> Answer {
+    let known = match known {
+        [] => "there is none".to_owned(),
+        names => format!("known: {}", names.join(", ")),
+    };
+    let name = query::shown(name);
+    let text = format!("no balancer with live members is called '{name}' ({known})\n");
+    answer(404, TEXT, text)
 }
 
 /// This module's part of mod_status's page; `short`: of `?auto`.
-pub fn mod_status(short: bool) -> String {
-    let status = collect::status(HERE.get().map(|here| here.main), is_ready(), None);
+pub fn mod_status(short: bool, sight: &impl Sight) -> String {
+    let status = sight.status(None);
     match short {
         true => summary::auto(&status),
         false => summary::html(&status),
@@ -181,6 +134,7 @@ fn answer(status: u16, content_type: &'static str, body: String) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
 
     fn asked(query: &str) -> Asked {
@@ -191,27 +145,77 @@ mod tests {
         }
     }
 
+    /// The sample in trouble; one balancer is known.
+    struct Sample;
+
+    impl Sight for Sample {
+        fn status(&self, filter: Option<String>) -> Status {
+            Status {
+                filter,
+                ..sample::troubled()
+            }
+        }
+
+        fn ready(&self) -> Ready {
+            Ready {
+                ready: true,
+                text: "ready".into(),
+            }
+        }
+
+        fn balancer(&self, name: &str) -> Result<Ready, Vec<&str>> {
+            let bad = Ready {
+                ready: false,
+                text: "not ready: why".into(),
+            };
+            (name == "balancer://shop")
+                .then_some(bad)
+                .ok_or_else(|| vec!["balancer://shop"])
+        }
+    }
+
     #[test]
-    fn without_live_workers() {
-        let page = status(&Asked::default());
+    fn forms_of_the_page() {
+        let page = status(&Asked::default(), &Sample);
         assert_eq!((page.status, page.content_type), (200, HTML));
-        assert!(page.headers.iter().any(|(name, _)| *name == "Content-Security-Policy"));
-        assert!(!page.headers.iter().any(|(name, _)| *name == "Refresh"));
-        let page = status(&asked("refresh=7"));
+        let has = |page: &Answer, name| page.headers.iter().any(|(n, _)| *n == name);
+        assert!(has(&page, "Content-Security-Policy") && has(&page, "Cache-Control"));
+        assert!(!has(&page, "Refresh"));
+        let page = status(&asked("refresh=7&worker=x"), &Sample);
         assert!(page.headers.contains(&("Refresh", "7".into())));
-        assert_eq!(status(&asked("format=json")).content_type, JSON);
-        let Answer { status, body, .. } = ready(&Asked::default());
-        assert_eq!((status, body.as_str()), (200, "ready\n"));
-        let Answer { status, body, .. } = ready(&asked("balancer=x"));
+        let page = status(&asked("format=json"), &Sample);
+        assert_eq!(page.content_type, JSON);
+        assert!(page.body.starts_with('{') && !has(&page, "Content-Security-Policy"));
+    }
+
+    #[test]
+    fn ready_or_not() {
+        let of = |query: Option<&str>| {
+            let asked = Asked {
+                query: query.map(str::to_owned),
+                ..Asked::default()
+            };
+            let Answer { status, body, .. } = ready(&asked, &Sample);
+            (status, body)
+        };
+        assert_eq!(of(None), (200, "ready\n".into()));
+        assert_eq!(of(Some("balancer=SHOP")), (503, "not ready: why\n".into()));
+        let (status, body) = of(Some("balancer=x"));
         assert_eq!(status, 404);
-        assert!(body.contains("'balancer://x' (there is none)"), "{body}");
+        let want =
+            "no balancer with live members is called 'balancer://x' (known: balancer://shop)\n";
+        assert_eq!(body, want);
     }
 
     #[test]
     fn wrong_queries_are_400() {
-        for answer in [status(&asked("format=xml")), ready(&asked("worker=x"))] {
+        for answer in [
+            status(&asked("format=xml"), &Sample),
+            ready(&asked("worker=x"), &Sample),
+        ] {
             assert_eq!((answer.status, answer.content_type), (400, TEXT));
-            assert!(answer.body.contains("read"), "{}", answer.body);
+            let said = &answer.body;
+            assert!(said.contains("xml") || said.contains("worker"), "{said}");
         }
     }
 
@@ -220,7 +224,10 @@ mod tests {
         for (accept, kind) in [
             ("", OPENMETRICS),
             ("*/*", OPENMETRICS),
-            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", OPENMETRICS),
+            (
+                "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+                OPENMETRICS,
+            ),
             ("text/plain;version=0.0.4", PROMETHEUS),
             ("Text/Plain", PROMETHEUS),
         ] {
@@ -228,7 +235,7 @@ mod tests {
                 accept: accept.into(),
                 ..asked("format=openmetrics")
             };
-            assert_eq!(status(&asked).content_type, kind, "{accept}");
+            assert_eq!(status(&asked, &Sample).content_type, kind, "{accept}");
         }
     }
 }

@@ -44,9 +44,8 @@ impl<'a> Look<'a> {
 
     /// The balancers with a live member; `name`: only those of this name.
     pub fn balancers(&self, name: Option<&str>) -> impl Iterator<Item = Pool<'a>> {
-        let child = self.child;
-        let named = |group: &&Group| name.is_none_or(|name| group.name.eq_ignore_ascii_case(name));
-        let groups = child.groups.iter().filter(named);
+        let named = move |group: &&Group| name.is_none_or(|n| group.name.eq_ignore_ascii_case(n));
+        let groups = self.child.groups.iter().filter(named);
         let live = |group: &&Group| group.members().any(|(_, at)| at.is_some());
         groups.filter(live).map(|group| Pool {
             name: &group.name,
@@ -97,9 +96,9 @@ impl<'a> Look<'a> {
         }
         let kept = marks::kept_until(self.child.board, entry, self.now_ms) > self.now_ms;
         let released = planned.target.is_some() && !worker.is_hchecked() && !self.lost;
-        let provoked = planned.seat.is_some_and(|(id, tag)| {
-            self.child.board.is_provoked(id, tag, self.now_ms / 1_000)
-        });
+        let provoked = planned
+            .seat
+            .is_some_and(|(id, tag)| self.child.board.is_provoked(id, tag, self.now_ms / 1_000));
         kept || !(released || provoked || may_be_retried(worker))
     }
 
@@ -114,6 +113,8 @@ impl<'a> Look<'a> {
 
 /// Whether mod_proxy would end its error for the next request.
 fn may_be_retried(worker: Worker) -> bool {
-    let until = worker.error_at_ms().saturating_add(worker.retry().as_millis() as u64);
+    let until = worker
+        .error_at_ms()
+        .saturating_add(worker.retry().as_millis() as u64);
     clock::unix_ms() >= until
 }

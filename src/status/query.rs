@@ -75,16 +75,19 @@ impl Pair {
 fn pairs(query: Option<&str>) -> impl Iterator<Item = Result<Pair, String>> {
     // nothing behind the `?` is no parameter, not one without a name
     let query = query.filter(|query| !query.is_empty());
-    query.into_iter().flat_map(|query| query.split('&')).map(|pair| {
-        let (key, value) = match pair.split_once('=') {
-            Some((key, value)) => (key, Some(value)),
-            None => (pair, None),
-        };
-        Ok(Pair {
-            key: decode(key)?,
-            value: value.map(decode).transpose()?,
+    query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .map(|pair| {
+            let (key, value) = match pair.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (pair, None),
+            };
+            Ok(Pair {
+                key: decode(key)?,
+                value: value.map(decode).transpose()?,
+            })
         })
-    })
 }
 
 /// Percent-encoding and `+` undone.
@@ -166,7 +169,7 @@ fn wrong(key: &str, value: Option<&str>, expected: &str) -> String {
 }
 
 /// As it may be repeated in a line of text: not too long, nothing that a terminal obeys.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut short: String = text.chars().take(MAX_SHOWN).map(plain).collect();
     if text.chars().nth(MAX_SHOWN).is_some() {

@@ -47,8 +47,9 @@ pub fn ready<'a>(drain: Option<&str>, pools: impl Iterator<Item = Pool<'a>>) -> 
             all.push(pool);
         }
     }
-    let (bad, resort): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|pool| pool.best < Fitness::LastResort);
+    let (bad, resort): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|pool| pool.best < Fitness::LastResort);
     let text = match (bad.as_slice(), resort.as_slice()) {
         ([], []) => "ready".to_owned(),
         ([], resort) => format!("ready; last resort: {}", list(resort, |_| "")),
@@ -70,7 +71,9 @@ const fn why(pool: &Pool) -> &'static str {
 
 fn list(pools: &[Pool], more: impl Fn(&Pool) -> &'static str) -> String {
     let words = pools.iter().take(LISTED);
-    let words: Vec<String> = words.map(|pool| format!("{}{}", pool.name, more(pool))).collect();
+    let words: Vec<String> = words
+        .map(|pool| format!("{}{}", pool.name, more(pool)))
+        .collect();
     let mut text = words.join(", ");
     if pools.len() > LISTED {
         let _ = write!(text, " and {} more", pools.len() - LISTED);
@@ -102,16 +105,29 @@ mod tests {
         assert_eq!(of(&[]), good);
         assert_eq!(of(&[pool("b", Usable), pool("http://a", Usable)]), good);
         let resort = (true, "ready; last resort: b".to_owned());
-        assert_eq!(of(&[pool("b", LastResort), pool("http://a", Usable)]), resort);
+        assert_eq!(
+            of(&[pool("b", LastResort), pool("http://a", Usable)]),
+            resort
+        );
         for (pools, text) in [
             (vec![pool("b", None)], "not ready: b has no usable member"),
-            (vec![pool("http://a", None)], "not ready: http://a is not usable"),
             (
-                vec![pool("b", Starting), pool("b2", LastResort), pool("http://a", None)],
+                vec![pool("http://a", None)],
+                "not ready: http://a is not usable",
+            ),
+            (
+                vec![
+                    pool("b", Starting),
+                    pool("b2", LastResort),
+                    pool("http://a", None),
+                ],
                 "not ready: b waits for DNS or its first probe, http://a is not usable",
             ),
             // Copies in virtual hosts are named once.
-            (vec![pool("http://a", None); 3], "not ready: http://a is not usable"),
+            (
+                vec![pool("http://a", None); 3],
+                "not ready: http://a is not usable",
+            ),
         ] {
             assert_eq!(of(&pools), (false, text.to_owned()));
         }
@@ -120,7 +136,10 @@ mod tests {
     #[test]
     fn draining_comes_first() {
         let answer = ready(Some("/run/drain"), [pool("b", Fitness::Usable)].into_iter());
-        assert_eq!((answer.ready, answer.text.as_str()), (false, "not ready: draining, /run/drain exists"));
+        assert_eq!(
+            (answer.ready, answer.text.as_str()),
+            (false, "not ready: draining, /run/drain exists")
+        );
     }
 
     #[test]

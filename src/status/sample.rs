@@ -15,7 +15,9 @@ fn ago(seconds: u64) -> u64 {
 /// Times of probes as they are met: alike, with some that took longer.
 fn history(count: u32, base_us: u32, failed: &[u32]) -> Vec<Sample> {
     let sample = |at: u32| Sample {
-        took_us: base_us + (at * 7_919 % 97) * base_us / 250 + if at % 11 == 7 { base_us } else { 0 },
+        took_us: base_us
+            + (at * 7_919 % 97) * base_us / 250
+            + if at % 11 == 7 { base_us } else { 0 },
         ok: !failed.contains(&at),
     };
     (0..count).map(sample).collect()
@@ -197,7 +199,11 @@ pub fn healthy() -> Status {
     let lb = worker(
         "backend-lb.eu-central-1.example.net",
         "",
-        vec![address("198.51.100.7", 900), address("198.51.100.93", 870), address("203.0.113.20", 2_300)],
+        vec![
+            address("198.51.100.7", 900),
+            address("198.51.100.93", 870),
+            address("203.0.113.20", 2_300),
+        ],
     );
     Status {
         balancers: vec![balancer("shop", members)],
@@ -206,11 +212,28 @@ pub fn healthy() -> Status {
             name("app1.example.com", &["192.0.2.11"]),
             name("app2.example.com", &["192.0.2.12"]),
             name("app3.example.com", &["192.0.2.13"]),
-            name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"]),
+            name(
+                "backend-lb.eu-central-1.example.net",
+                &["198.51.100.7", "198.51.100.93", "203.0.113.20"],
+            ),
         ],
         events: vec![
-            event(5_020, EventKind::Dns, ["backend-lb.eu-central-1.example.net", "", "198.51.100.7 198.51.100.93", "198.51.100.7 198.51.100.93 203.0.113.20", ""]),
-            event(7_390, EventKind::Module, ["", "", "", "", "child 41205 leads"]),
+            event(
+                5_020,
+                EventKind::Dns,
+                [
+                    "backend-lb.eu-central-1.example.net",
+                    "",
+                    "198.51.100.7 198.51.100.93",
+                    "198.51.100.7 198.51.100.93 203.0.113.20",
+                    "",
+                ],
+            ),
+            event(
+                7_390,
+                EventKind::Module,
+                ["", "", "", "", "child 41205 leads"],
+            ),
         ],
         ..base()
     }
@@ -249,8 +272,17 @@ fn shop() -> Balancer {
         reason: "192.0.2.12 connection refused".to_owned(),
         since_at_ms: Some(ago(186)),
         httpd_failed: true,
-        requests: Requests { ended: 3, retried: 17, rescued: 16, failed: 1 },
-        ..worker("app2.example.com", "2", vec![down_address("192.0.2.12", "connection refused", 186)])
+        requests: Requests {
+            ended: 3,
+            retried: 17,
+            rescued: 16,
+            failed: 1,
+        },
+        ..worker(
+            "app2.example.com",
+            "2",
+            vec![down_address("192.0.2.12", "connection refused", 186)],
+        )
     };
     let error = Worker {
         state: State::Error,
@@ -264,7 +296,12 @@ fn shop() -> Balancer {
         ..worker(
             "app5.example.com",
             "5",
-            vec![Address { held: true, failures: 3, successes: 0, ..address("2001:db8:8:4::2d", 700) }],
+            vec![Address {
+                held: true,
+                failures: 3,
+                successes: 0,
+                ..address("2001:db8:8:4::2d", 700)
+            }],
         )
     };
     let disabled = Worker {
@@ -288,7 +325,11 @@ fn only() -> Balancer {
         state: State::LastResort,
         reason: "192.0.2.40 timed out; it is the last one".to_owned(),
         since_at_ms: Some(ago(61)),
-        ..worker("reports.example.com", "", vec![down_address("192.0.2.40", "timed out after 500 ms", 61)])
+        ..worker(
+            "reports.example.com",
+            "",
+            vec![down_address("192.0.2.40", "timed out after 500 ms", 61)],
+        )
     };
     balancer("reports", vec![last])
 }
@@ -296,10 +337,38 @@ fn only() -> Balancer {
 fn trouble() -> Vec<Event> {
     let app2 = "http://app2.example.com:8080";
     vec![
-        event(61, EventKind::Worker, ["http://reports.example.com:8080", "", "up", "last resort", "192.0.2.40 timed out after 500 ms"]),
-        event(184, EventKind::Requests, [app2, "192.0.2.12", "", "", "3 requests ended, 16 rescued"]),
-        event(186, EventKind::Worker, [app2, "", "up", "down", "192.0.2.12 connection refused"]),
-        event(186, EventKind::Address, ["http app2.example.com:8080/healthz", "192.0.2.12", "up", "down", "connection refused"]),
+        event(
+            61,
+            EventKind::Worker,
+            [
+                "http://reports.example.com:8080",
+                "",
+                "up",
+                "last resort",
+                "192.0.2.40 timed out after 500 ms",
+            ],
+        ),
+        event(
+            184,
+            EventKind::Requests,
+            [app2, "192.0.2.12", "", "", "3 requests ended, 16 rescued"],
+        ),
+        event(
+            186,
+            EventKind::Worker,
+            [app2, "", "up", "down", "192.0.2.12 connection refused"],
+        ),
+        event(
+            186,
+            EventKind::Address,
+            [
+                "http app2.example.com:8080/healthz",
+                "192.0.2.12",
+                "up",
+                "down",
+                "connection refused",
+            ],
+        ),
     ]
 }
 
@@ -322,10 +391,26 @@ pub fn dns_failing() -> Status {
     status.names[3] = Name {
         source: NameSource::Hosts,
         server: None,
-        ..name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"])
+        ..name(
+            "backend-lb.eu-central-1.example.net",
+            &["198.51.100.7", "198.51.100.93", "203.0.113.20"],
+        )
     };
     status.counters.dns_failures = 45;
-    status.events.insert(0, event(352, EventKind::Dns, ["app1.example.com", "", "", "failing", "SERVFAIL; 192.0.2.11 is kept"]));
+    status.events.insert(
+        0,
+        event(
+            352,
+            EventKind::Dns,
+            [
+                "app1.example.com",
+                "",
+                "",
+                "failing",
+                "SERVFAIL; 192.0.2.11 is kept",
+            ],
+        ),
+    );
     status
 }
 
@@ -340,7 +425,20 @@ pub fn observing() -> Status {
         member.state = State::Up;
     }
     status.counters.observed = 9;
-    status.events.insert(0, event(186, EventKind::Observe, ["http://app2.example.com:8080", "", "up", "down", "192.0.2.12 connection refused"]));
+    status.events.insert(
+        0,
+        event(
+            186,
+            EventKind::Observe,
+            [
+                "http://app2.example.com:8080",
+                "",
+                "up",
+                "down",
+                "192.0.2.12 connection refused",
+            ],
+        ),
+    );
     status
 }
 
@@ -367,14 +465,26 @@ pub fn many(count: usize) -> Status {
             13 => Worker {
                 state: State::Down,
                 reason: format!("{} connection refused", ip(at)),
-                ..worker(&host(at), &route, vec![down_address(&ip(at), "connection refused", 60 + at as u64)])
+                ..worker(
+                    &host(at),
+                    &route,
+                    vec![down_address(&ip(at), "connection refused", 60 + at as u64)],
+                )
             },
-            _ => worker(&host(at), &route, vec![address(&ip(at), 300 + at as u32 % 700)]),
+            _ => worker(
+                &host(at),
+                &route,
+                vec![address(&ip(at), 300 + at as u32 % 700)],
+            ),
         }
     });
     let old = |at: usize| {
         let subject = format!("http://{}:8080", host(at % count.max(1)));
-        event(at as u64 * 7, EventKind::Worker, [&subject, "", "up", "down", "connection refused"])
+        event(
+            at as u64 * 7,
+            EventKind::Worker,
+            [&subject, "", "up", "down", "connection refused"],
+        )
     };
     Status {
         balancers: vec![balancer("cluster", members.collect())],

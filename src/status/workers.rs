@@ -16,6 +16,7 @@ use crate::ffi::clock;
 use crate::ffi::proxy::Worker as Raw;
 use crate::logic::addr::Addr;
 use crate::logic::health::{AddrHealth, State as Health};
+use crate::logic::redact;
 
 /// The balancers with a live member.
 pub fn balancers(child: &Child, look: &Look, time: Time) -> Vec<Balancer> {
@@ -24,7 +25,11 @@ pub fn balancers(child: &Child, look: &Look, time: Time) -> Vec<Balancer> {
     groups
         .map(|group| Balancer {
             name: group.name.clone(),
-            servers: group.copies.iter().map(|(server, _)| server.name()).collect(),
+            servers: group
+                .copies
+                .iter()
+                .map(|(server, _)| server.name())
+                .collect(),
             ready: look.best(group) >= Fitness::LastResort,
             members: group
                 .members()
@@ -40,14 +45,16 @@ pub fn balancers(child: &Child, look: &Look, time: Time) -> Vec<Balancer> {
 /// The live workers outside of balancers.
 pub fn plain(child: &Child, look: &Look, time: Time) -> Vec<Worker> {
     let plain = child.entries.iter().filter(|e| !e.planned.member);
-    plain.map(|entry| live_worker(child, look, entry, time)).collect()
+    plain
+        .map(|entry| live_worker(child, look, entry, time))
+        .collect()
 }
 
 /// A member that is not live.
 fn other(group: &Group, raw: Raw) -> Worker {
     let server = group.copies.first();
     Worker {
-        name: raw.public_name(),
+        name: redact::url(&raw.name()),
         server: server.map(|(server, _)| server.name()).unwrap_or_default(),
         state: httpd_state(raw),
         since_at_ms: error_since(raw),

@@ -61,7 +61,7 @@ const NOTHING_TO_DO: &str =
     "its host is an address, there is no DNS to follow, and it is neither probed nor rescued";
 
 /// Path, who answers there with a stock httpd, and a part of the module's reason.
-const LEFT_ALONE: [(&str, &str, &str); 10] = [
+pub const LEFT_ALONE: [(&str, &str, &str); 10] = [
     ("/remote/x", "REMOTE", "a ProxyRemote takes its requests"),
     ("/socket/x", "SOCKET", "it uses a unix socket"),
     ("/host/one", "A", "its host is substituted"),
@@ -75,7 +75,7 @@ const LEFT_ALONE: [(&str, &str, &str); 10] = [
 ];
 
 /// The line with a substituted host stands last: others behind it would share its worker.
-fn left_alone(socket: &str) -> String {
+pub fn left_alone(socket: &str) -> String {
     format!(
         "ProxyRemote http://far.test:9000/ http://remote.test:9000
          ProxyPass /remote/ http://far.test:9000/

@@ -13,6 +13,7 @@ mod config;
 mod crashers;
 mod deaths;
 mod dns_failures;
+mod dump;
 mod eager;
 mod evidence;
 mod examples;

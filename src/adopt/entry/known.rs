@@ -63,23 +63,26 @@ impl Entry {
 
     /// The addresses with what the last probes said, for a log line.
     pub fn describe(&self) -> String {
-        self.with_health(|set, health| {
-            let known = health.map_or(&[][..], |t| &t.addrs);
-            let word = |addr: &Addr| match known.iter().find(|h| h.addr == *addr) {
-                Some(AddrHealth {
-                    reason: Some(reason),
-                    ..
-                }) => format!("{addr} {reason}"),
-                // Too few successes as yet.
-                Some(h) if h.state == Health::Down => format!("{addr} answers again"),
-                Some(h) if h.last_ms != 0 => format!("{addr} answers"),
-                _ => format!("{addr} not probed yet"),
-            };
-            let mut words: Vec<String> = set.iter().take(DESCRIBED).map(word).collect();
-            if set.len() > DESCRIBED {
-                words.push(format!("{} in all", set.len()));
-            }
-            words.join(", ")
-        })
+        self.with_health(describe)
     }
+}
+
+/// Some addresses with what the last probes said.
+pub fn describe(set: &[Addr], health: Option<&TargetRecord>) -> String {
+    let known = health.map_or(&[][..], |t| &t.addrs);
+    let word = |addr: &Addr| match known.iter().find(|h| h.addr == *addr) {
+        Some(AddrHealth {
+            reason: Some(reason),
+            ..
+        }) => format!("{addr} {reason}"),
+        // Too few successes as yet.
+        Some(h) if h.state == Health::Down => format!("{addr} answers again"),
+        Some(h) if h.last_ms != 0 => format!("{addr} answers"),
+        _ => format!("{addr} not probed yet"),
+    };
+    let mut words: Vec<String> = set.iter().take(DESCRIBED).map(word).collect();
+    if set.len() > DESCRIBED {
+        words.push(format!("{} in all", set.len()));
+    }
+    words.join(", ")
 }

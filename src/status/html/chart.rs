@@ -116,9 +116,18 @@ mod tests {
     #[test]
     fn bars_and_crosses_with_a_scale() {
         let text = chart(&samples(&[Some(200), None, Some(1_400)])).into_string();
-        assert!(text.contains("aria-label=\"3 probes, 0.20 to 1.4 ms, 1 failed\""), "{text}");
-        assert!(text.contains("<path d=\"M118 22v-3M126 22v-22\">"), "{text}");
-        assert!(text.contains("<path class=\"f\" d=\"M120 15l3 6m0-6l-3 6\">"), "{text}");
+        assert!(
+            text.contains("aria-label=\"3 probes, 0.20 to 1.4 ms, 1 failed\""),
+            "{text}"
+        );
+        assert!(
+            text.contains("<path d=\"M118 22v-3M126 22v-22\">"),
+            "{text}"
+        );
+        assert!(
+            text.contains("<path class=\"f\" d=\"M120 15l3 6m0-6l-3 6\">"),
+            "{text}"
+        );
         assert!(text.contains("0.20\u{2013}1.4\u{a0}ms"), "{text}");
     }
 
@@ -134,6 +143,9 @@ mod tests {
         assert!(text.contains("\"1 probe, 0.00 to 0.00 ms\""), "{text}");
         // more than there is room for: the newest ones
         let text = chart(&samples(&vec![Some(7); 40])).into_string();
-        assert!(text.contains("\"32 probes") && text.contains("\"M2 22v"), "{text}");
+        assert!(
+            text.contains("\"32 probes") && text.contains("\"M2 22v"),
+            "{text}"
+        );
     }
 }

@@ -87,8 +87,14 @@ impl Page<'_> {
 
     fn refresh_link(&self, base: &str) -> Markup {
         let filter = self.status.filter.as_deref();
-        let stopped = Self { refresh: None, ..*self };
-        let every = Self { refresh: Some(10), ..*self };
+        let stopped = Self {
+            refresh: None,
+            ..*self
+        };
+        let every = Self {
+            refresh: Some(10),
+            ..*self
+        };
         markup! {
             @match self.refresh {
                 Some(seconds) => {

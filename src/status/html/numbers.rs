@@ -70,6 +70,9 @@ fn counters(counters: &Counters) -> [(u64, &'static str); 14] {
         (counters.kicks, "probes asked for by requests"),
         (counters.storms, "storms"),
         (counters.releases, "ends of httpd's error state"),
-        (counters.observed, "things that observed workers would have had"),
+        (
+            counters.observed,
+            "things that observed workers would have had",
+        ),
     ]
 }

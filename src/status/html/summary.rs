@@ -24,7 +24,9 @@ impl Tally {
     pub fn of(status: &Status) -> Self {
         let mut tally = Self::default();
         let members = status.balancers.iter().flat_map(|b| &b.members);
-        members.chain(&status.workers).for_each(|worker| tally.add(worker));
+        members
+            .chain(&status.workers)
+            .for_each(|worker| tally.add(worker));
         tally
     }
 
@@ -44,13 +46,19 @@ impl Tally {
     /// The worst in a few words, also for the tab of the browser.
     pub fn title(&self) -> String {
         let of = |number: usize, what: &str| {
-            format!("{} of {} {what}", grouped(number as u64), count(self.all, "worker"))
+            format!(
+                "{} of {} {what}",
+                grouped(number as u64),
+                count(self.all, "worker")
+            )
         };
         match self {
             Self { all: 0, .. } => "No live workers".to_owned(),
             Self { down: 1.., .. } => of(self.down, "down"),
             Self { error: 1.., .. } => of(self.error, "in httpd's error state"),
-            Self { last_resort: 1.., .. } => of(self.last_resort, "in use as last resort"),
+            Self {
+                last_resort: 1.., ..
+            } => of(self.last_resort, "in use as last resort"),
             Self { starting: 1.., .. } => of(self.starting, "starting"),
             Self { all: 1, .. } => "The worker is up".to_owned(),
             _ => format!("All {} up", count(self.all, "worker")),
@@ -98,7 +106,11 @@ impl Page<'_> {
 
     fn ready(&self) -> Markup {
         let ready = &self.status.ready;
-        let (class, word) = if ready.ready { ("u", "ready") } else { ("d", "not ready") };
+        let (class, word) = if ready.ready {
+            ("u", "ready")
+        } else {
+            ("d", "not ready")
+        };
         html! {
             (mark(class, word))
             @if ready.text != word { " " (Text(&ready.text)) }

@@ -8,7 +8,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What the module says when this machine does not run it in time: true, and no scenario's fault. (62 is ETIME.)
 const OVERLOADED: [&str; 2] = [
@@ -175,13 +175,20 @@ impl Builder {
 
     /// Does `httpd -t`: whether the configuration is valid, and what was said.
     pub fn check(&self) -> (bool, String) {
-        self.write();
-        let output = self.command().arg("-t").output().expect("run httpd -t");
+        let output = self.check_with(&[]);
         let text = [output.stdout, output.stderr].concat();
         (
             output.status.success(),
             String::from_utf8_lossy(&text).into_owned(),
         )
+    }
+
+    /// Does `httpd -t` with further arguments (`-D`, ..).
+    pub fn check_with(&self, args: &[&str]) -> Output {
+        self.write();
+        let mut command = self.command();
+        command.arg("-t").args(args);
+        command.output().expect("run httpd -t")
     }
 
     /// Starts the server and waits until it serves with all its children.
