@@ -103,8 +103,7 @@ impl<'a> View<'a> {
         let members = balancer.members.iter().map(|member| {
             let copies: Vec<_> = servers.iter().map(|server| (*member, *server)).collect();
             let cases = self.cases(&copies, name);
-            let (state, _) = self.state(&cases);
-            item(*member, state)
+            item(*member, state(&cases))
         });
         Group {
             name: balancer.name.clone(),
@@ -143,14 +142,13 @@ impl<'a> View<'a> {
 
     fn plain(&self, copies: &[(Worker, Server)]) -> Item {
         let cases = self.cases(copies, None);
-        let (state, spoken_for) = self.state(&cases);
         let (worker, _) = copies[0];
         let servers = self.labels(copies.iter().map(|(_, server)| *server));
-        let mut item = item(worker, state);
+        let mut item = item(worker, state(&cases));
         item.servers = servers;
         if let State::Live { mode, .. } = item.state {
-            for (n, case) in cases.iter().enumerate() {
-                if let Some((what, why)) = different(case, mode).filter(|_| n != spoken_for) {
+            for case in &cases {
+                if let Some((what, why)) = different(case, mode) {
                     item.note(what, why, self.label(case.server));
                 }
             }
@@ -202,23 +200,6 @@ impl<'a> View<'a> {
         self.config.explain(&subject, &facts)
     }
 
-    /// What a worker came to, and whose settings are in force: those of the first server that wants it live
-    /// (see `gather`).
-    fn state(&self, cases: &[Case]) -> (State, usize) {
-        let wanted = |case: &Case| case.explained.mode != Mode::Off;
-        let first = cases.iter().position(wanted).unwrap_or(0);
-        let live = cases.iter().find(|case| case.live.is_some());
-        let state = match (live, cases[first].left) {
-            (Some(_), _) => State::Live {
-                mode: cases[first].explained.mode,
-                values: cases[first].explained.values.clone(),
-            },
-            (None, Some(reason)) => State::Left(reason),
-            (None, None) => State::Off(cases[first].explained.from.clone()),
-        };
-        (state, first)
-    }
-
     fn labels(&self, servers: impl Iterator<Item = Server>) -> Vec<String> {
         servers.map(|server| self.label(server)).collect()
     }
@@ -240,6 +221,32 @@ struct Case {
     live: Option<usize>,
     left: Option<&'static str>,
     explained: Explained,
+}
+
+/// What a worker came to. The settings of the first server that wants it live are in force in all of them, also when
+/// it is left to httpd there (see `gather`).
+fn state(cases: &[Case]) -> State {
+    let wanted = |case: &&Case| case.explained.mode != Mode::Off;
+    let Some(first) = cases.iter().find(wanted) else {
+        let from = cases.first().map(|case| case.explained.from.clone());
+        return State::Off(from.unwrap_or_default());
+    };
+    let mut live = cases
+        .iter()
+        .filter(wanted)
+        .filter(|case| case.live.is_some());
+    match (live.next(), first.left) {
+        (Some(live), _) => {
+            let mode = live.explained.values.iter().take(1);
+            let others = first.explained.values.iter().skip(1);
+            State::Live {
+                mode: live.explained.mode,
+                values: mode.chain(others).cloned().collect(),
+            }
+        }
+        (None, Some(reason)) => State::Left(reason),
+        (None, None) => State::Off(first.explained.from.clone()),
+    }
 }
 
 /// What a worker of this mode came to in a server where it is something else, and why.

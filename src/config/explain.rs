@@ -294,7 +294,9 @@ impl Case<'_> {
 pub fn time(time: Duration) -> String {
     let ms = time.as_millis();
     let units = [(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let unit = units.iter().find(|(size, _)| ms > 0 && ms % size == 0);
+    let unit = units
+        .iter()
+        .find(|(size, _)| ms > 0 && ms.is_multiple_of(*size));
     unit.map_or_else(
         || format!("{ms}ms"),
         |(size, unit)| format!("{}{unit}", ms / size),

@@ -204,6 +204,40 @@ fn copies_in_virtual_hosts_are_told_once() {
     });
 }
 
+/// The first virtual host that wants it live leaves it to httpd: its values are in force in the other one.
+#[test]
+fn a_remote_in_one_virtual_host() {
+    scenario(|w: &mut World| {
+        let mut text =
+            "ProxyPass /app http://app.test/\nProxyLiveTemplate five livefall=5\n".to_owned();
+        let (remote, watched) = (
+            "ProxyLive on five\nProxyRemote * http://remote.test:81",
+            "ProxyLive observe",
+        );
+        // httpd has the last one first
+        for (name, live) in [("watched", watched), ("remote", remote)] {
+            text += &format!(
+                "<VirtualHost *:81>\nServerName {name}.front\n{live}\nProxyPass /own http://{name}.test/\n</VirtualHost>\n"
+            );
+        }
+        let text = dump_of(w, &text);
+        let worker = "http://app.test/: observed";
+        let vhost = "ProxyLive in the virtual host";
+        let five = format!("template five (@2), named by {vhost} (@10)");
+        let live = format!("{vhost} (@5)");
+        expect(
+            &text,
+            worker,
+            &[("live", "observe", &live), ("livefall", "5", &five)],
+        );
+        let block = block(&text, worker);
+        let left = "    left to httpd in remote.front (@8): a ProxyRemote takes its requests";
+        assert!(block.contains(&left), "{text}");
+        let off = "    not live in front.test (main server): off by default";
+        assert!(block.contains(&off), "{text}");
+    });
+}
+
 /// Who shares probes or a name has the rules of all.
 #[test]
 fn shared_rules() {

@@ -139,10 +139,12 @@ impl Item {
             writeln!(out, "    in {}", list(&self.servers))?;
         }
         if alike.is_none() {
+            let widths = self.values().iter().map(|value| value.value.len());
+            let width = widths.max().unwrap_or(0).clamp(12, 40);
             for value in self.values() {
                 writeln!(
                     out,
-                    "    {:<15} {:<12} {}",
+                    "    {:<15} {:<width$} {}",
                     value.name, value.value, value.from
                 )?;
             }
