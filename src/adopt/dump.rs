@@ -92,6 +92,7 @@ impl<'a> View<'a> {
         Report {
             version: env!("CARGO_PKG_VERSION"),
             resolver: self.config.resolver().to_string(),
+            drain_file: self.config.drain_file().map(str::to_owned),
             balancers: groups.iter().map(|(b, in_)| self.group(b, in_)).collect(),
             plain: copies.map(|copies| self.plain(copies)).collect(),
             unused: self.config.unused_templates(),
@@ -206,7 +207,6 @@ impl<'a> View<'a> {
 
     fn label(&self, server: Server) -> String {
         let name = server.name();
-        let name = name.strip_suffix(":0").unwrap_or(&name);
         match server.place() {
             Some(place) => format!("{name} ({place})"),
             None => format!("{name} (main server)"),

@@ -59,6 +59,7 @@ mod search;
 mod slow;
 mod spread;
 mod stale;
+mod status;
 mod sticky;
 mod storm;
 mod templates;

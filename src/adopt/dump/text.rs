@@ -16,6 +16,7 @@ const OWN: &str = "its own line";
 pub struct Report {
     pub version: &'static str,
     pub resolver: String,
+    pub drain_file: Option<String>,
     pub balancers: Vec<Group>,
     pub plain: Vec<Item>,
     /// Templates without effect: name and place.
@@ -87,6 +88,9 @@ impl Report {
 
     fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "resolver: {}", self.resolver)?;
+        if let Some(file) = &self.drain_file {
+            writeln!(out, "drain file: {file}")?;
+        }
         for group in &self.balancers {
             writeln!(out, "\n{}, in {}", group.name, list(&group.servers))?;
             write_items(out, &group.members)?;
@@ -269,6 +273,7 @@ mod tests {
         Report {
             version: "0.0",
             resolver: "system".into(),
+            drain_file: None,
             balancers: vec![Group {
                 name: "balancer://b".into(),
                 servers: names(2),
