@@ -84,7 +84,7 @@ mod tests {
         board.set_used([2, 1, 3]);
         let _: Option<NameId> = board.claim_late(Tag(5), "late.test");
         let usage = board.usage();
-        assert_eq!(usage.names.used, 2 + u64::from(SMALL.late.min(1)));
+        assert_eq!(usage.names.used, 2 + u64::from(SMALL.late));
         assert_eq!((usage.targets.used, usage.workers.used), (1, 3));
         assert_eq!(usage.names.capacity, u64::from(SMALL.names + SMALL.late));
         assert!(usage.used_bytes < usage.reserved_bytes);

@@ -243,7 +243,7 @@ impl<E: Surroundings> Book<'_, E> {
         if let Some((level, line)) = report::change(label, alone, before, step, probe) {
             self.env.log(level, &line);
         }
-        if let Some(event) = report::event(&target.task, before, step, probe) {
+        if let Some(event) = report::event(target.task, before, step, probe) {
             self.board.note(&event, self.env.unix_ms());
         }
         if let Some(needed) = step.damped {

@@ -12,6 +12,7 @@ pub mod processes;
 pub mod quick_moves;
 pub mod rescue;
 pub mod servers;
+pub mod status;
 pub mod uploads;
 pub mod wrong;
 
