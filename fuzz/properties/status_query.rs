@@ -30,11 +30,14 @@ fn again(text: &str) -> String {
 
 /// In bounds, and read alike when it is written in full.
 fn good(query: &Query) {
-    let mut parts = vec![format!("format={}", match query.format {
-        Format::Html => "html",
-        Format::Json => "json",
-        Format::OpenMetrics => "openmetrics",
-    })];
+    let mut parts = vec![format!(
+        "format={}",
+        match query.format {
+            Format::Html => "html",
+            Format::Json => "json",
+            Format::OpenMetrics => "openmetrics",
+        }
+    )];
     if let Some(seconds) = query.refresh {
         assert!((1..=86_400).contains(&seconds));
         parts.push(format!("refresh={seconds}"));

@@ -75,16 +75,19 @@ impl Pair {
 fn pairs(query: Option<&str>) -> impl Iterator<Item = Result<Pair, String>> {
     // nothing behind the `?` is no parameter, not one without a name
     let query = query.filter(|query| !query.is_empty());
-    query.into_iter().flat_map(|query| query.split('&')).map(|pair| {
-        let (key, value) = match pair.split_once('=') {
-            Some((key, value)) => (key, Some(value)),
-            None => (pair, None),
-        };
-        Ok(Pair {
-            key: decode(key)?,
-            value: value.map(decode).transpose()?,
+    query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .map(|pair| {
+            let (key, value) = match pair.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (pair, None),
+            };
+            Ok(Pair {
+                key: decode(key)?,
+                value: value.map(decode).transpose()?,
+            })
         })
-    })
 }
 
 /// Percent-encoding and `+` undone.
@@ -176,4 +179,5 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "query/tests.rs"] // said, for those who include this file from elsewhere
 mod tests;

@@ -1,128 +1,17 @@
 //! Made-up servers, to test the renderers with and to look at the page.
 
+mod hostile;
+mod parts;
+
 use super::model::*;
+pub use hostile::hostile;
+use parts::*;
 
 /// 2026-03-14 03:07:30 UTC.
 pub const NOW_MS: u64 = 1_773_457_650_000;
 
 /// Text that leaves its place wherever it is not escaped.
 pub const HOSTILE: &str = "<script>alert(\"1\")</script>&amp;' -->\\\"\n# EOF\n\u{202e}\u{1b}[2J\u{0}\r ]]> \u{e4}\u{4f60}";
-
-fn ago(seconds: u64) -> u64 {
-    NOW_MS - seconds * 1_000
-}
-
-/// Times of probes as they are met: alike, with some that took longer.
-fn history(count: u32, base_us: u32, failed: &[u32]) -> Vec<Sample> {
-    let sample = |at: u32| Sample {
-        took_us: base_us + (at * 7_919 % 97) * base_us / 250 + if at % 11 == 7 { base_us } else { 0 },
-        ok: !failed.contains(&at),
-    };
-    (0..count).map(sample).collect()
-}
-
-fn address(ip: &str, base_us: u32) -> Address {
-    Address {
-        ip: ip.to_owned(),
-        state: AddressState::Up,
-        since_at_ms: Some(ago(7_384)),
-        successes: 3_692,
-        last: Some(LastProbe {
-            at_ms: NOW_MS - 1_240,
-            took_us: base_us,
-            ok: true,
-            reason: String::new(),
-        }),
-        next_at_ms: Some(NOW_MS + 760),
-        history: history(32, base_us, &[]),
-        ..Address::default()
-    }
-}
-
-fn down_address(ip: &str, reason: &str, since_s: u64) -> Address {
-    Address {
-        state: AddressState::Down,
-        since_at_ms: Some(ago(since_s)),
-        failures: 94,
-        successes: 0,
-        last: Some(LastProbe {
-            at_ms: NOW_MS - 640,
-            took_us: 150,
-            ok: false,
-            reason: reason.to_owned(),
-        }),
-        history: history(32, 800, &(14..32).collect::<Vec<_>>()),
-        ..address(ip, 800)
-    }
-}
-
-fn probe(kind: &str, target: &str, port: u16) -> Option<Probe> {
-    Some(Probe {
-        kind: kind.to_owned(),
-        target: format!("{kind} {target}"),
-        port,
-        interval_ms: 2_000,
-        timeout_ms: 500,
-        fall: 2,
-        rise: 2,
-    })
-}
-
-fn worker(host: &str, route: &str, addresses: Vec<Address>) -> Worker {
-    Worker {
-        name: format!("http://{host}:8080"),
-        server: "www.example.com:443".to_owned(),
-        route: route.to_owned(),
-        live: Live::On,
-        state: State::Up,
-        since_at_ms: Some(ago(7_384)),
-        dns: Some(host.to_owned()),
-        probe: probe("http", &format!("{host}:8080/healthz"), 8080),
-        addresses,
-        ..Worker::default()
-    }
-}
-
-fn family(family: &str) -> Family {
-    Family {
-        family: family.to_owned(),
-        good_at_ms: Some(ago(36)),
-        ..Family::default()
-    }
-}
-
-fn name(host: &str, addresses: &[&str]) -> Name {
-    Name {
-        name: host.to_owned(),
-        source: NameSource::Dns,
-        server: Some("192.0.2.53:53".to_owned()),
-        addresses: addresses.iter().map(|ip| (*ip).to_owned()).collect(),
-        ttl_s: 60,
-        ttl_left_ms: 24_000,
-        asked_at_ms: Some(ago(36)),
-        families: vec![
-            family("ipv4"),
-            Family {
-                good_at_ms: None,
-                quiet: true,
-                ..family("ipv6")
-            },
-        ],
-    }
-}
-
-fn event(seconds: u64, kind: EventKind, texts: [&str; 5]) -> Event {
-    let [subject, address, from, to, reason] = texts.map(str::to_owned);
-    Event {
-        at_ms: ago(seconds),
-        kind,
-        subject,
-        address,
-        from,
-        to,
-        reason,
-    }
-}
 
 fn balancer(name: &str, members: Vec<Worker>) -> Balancer {
     Balancer {
@@ -197,7 +86,11 @@ pub fn healthy() -> Status {
     let lb = worker(
         "backend-lb.eu-central-1.example.net",
         "",
-        vec![address("198.51.100.7", 900), address("198.51.100.93", 870), address("203.0.113.20", 2_300)],
+        vec![
+            address("198.51.100.7", 900),
+            address("198.51.100.93", 870),
+            address("203.0.113.20", 2_300),
+        ],
     );
     Status {
         balancers: vec![balancer("shop", members)],
@@ -206,11 +99,28 @@ pub fn healthy() -> Status {
             name("app1.example.com", &["192.0.2.11"]),
             name("app2.example.com", &["192.0.2.12"]),
             name("app3.example.com", &["192.0.2.13"]),
-            name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"]),
+            name(
+                "backend-lb.eu-central-1.example.net",
+                &["198.51.100.7", "198.51.100.93", "203.0.113.20"],
+            ),
         ],
         events: vec![
-            event(5_020, EventKind::Dns, ["backend-lb.eu-central-1.example.net", "", "198.51.100.7 198.51.100.93", "198.51.100.7 198.51.100.93 203.0.113.20", ""]),
-            event(7_390, EventKind::Module, ["", "", "", "", "child 41205 leads"]),
+            event(
+                5_020,
+                EventKind::Dns,
+                [
+                    "backend-lb.eu-central-1.example.net",
+                    "",
+                    "198.51.100.7 198.51.100.93",
+                    "198.51.100.7 198.51.100.93 203.0.113.20",
+                    "",
+                ],
+            ),
+            event(
+                7_390,
+                EventKind::Module,
+                ["", "", "", "", "child 41205 leads"],
+            ),
         ],
         ..base()
     }
@@ -249,8 +159,17 @@ fn shop() -> Balancer {
         reason: "192.0.2.12 connection refused".to_owned(),
         since_at_ms: Some(ago(186)),
         httpd_failed: true,
-        requests: Requests { ended: 3, retried: 17, rescued: 16, failed: 1 },
-        ..worker("app2.example.com", "2", vec![down_address("192.0.2.12", "connection refused", 186)])
+        requests: Requests {
+            ended: 3,
+            retried: 17,
+            rescued: 16,
+            failed: 1,
+        },
+        ..worker(
+            "app2.example.com",
+            "2",
+            vec![down_address("192.0.2.12", "connection refused", 186)],
+        )
     };
     let error = Worker {
         state: State::Error,
@@ -264,7 +183,12 @@ fn shop() -> Balancer {
         ..worker(
             "app5.example.com",
             "5",
-            vec![Address { held: true, failures: 3, successes: 0, ..address("2001:db8:8:4::2d", 700) }],
+            vec![Address {
+                held: true,
+                failures: 3,
+                successes: 0,
+                ..address("2001:db8:8:4::2d", 700)
+            }],
         )
     };
     let disabled = Worker {
@@ -288,7 +212,11 @@ fn only() -> Balancer {
         state: State::LastResort,
         reason: "192.0.2.40 timed out; it is the last one".to_owned(),
         since_at_ms: Some(ago(61)),
-        ..worker("reports.example.com", "", vec![down_address("192.0.2.40", "timed out after 500 ms", 61)])
+        ..worker(
+            "reports.example.com",
+            "",
+            vec![down_address("192.0.2.40", "timed out after 500 ms", 61)],
+        )
     };
     balancer("reports", vec![last])
 }
@@ -296,10 +224,38 @@ fn only() -> Balancer {
 fn trouble() -> Vec<Event> {
     let app2 = "http://app2.example.com:8080";
     vec![
-        event(61, EventKind::Worker, ["http://reports.example.com:8080", "", "up", "last resort", "192.0.2.40 timed out after 500 ms"]),
-        event(184, EventKind::Requests, [app2, "192.0.2.12", "", "", "3 requests ended, 16 rescued"]),
-        event(186, EventKind::Worker, [app2, "", "up", "down", "192.0.2.12 connection refused"]),
-        event(186, EventKind::Address, ["http app2.example.com:8080/healthz", "192.0.2.12", "up", "down", "connection refused"]),
+        event(
+            61,
+            EventKind::Worker,
+            [
+                "http://reports.example.com:8080",
+                "",
+                "up",
+                "last resort",
+                "192.0.2.40 timed out after 500 ms",
+            ],
+        ),
+        event(
+            184,
+            EventKind::Requests,
+            [app2, "192.0.2.12", "", "", "3 requests ended, 16 rescued"],
+        ),
+        event(
+            186,
+            EventKind::Worker,
+            [app2, "", "up", "down", "192.0.2.12 connection refused"],
+        ),
+        event(
+            186,
+            EventKind::Address,
+            [
+                "http app2.example.com:8080/healthz",
+                "192.0.2.12",
+                "up",
+                "down",
+                "connection refused",
+            ],
+        ),
     ]
 }
 
@@ -322,10 +278,26 @@ pub fn dns_failing() -> Status {
     status.names[3] = Name {
         source: NameSource::Hosts,
         server: None,
-        ..name("backend-lb.eu-central-1.example.net", &["198.51.100.7", "198.51.100.93", "203.0.113.20"])
+        ..name(
+            "backend-lb.eu-central-1.example.net",
+            &["198.51.100.7", "198.51.100.93", "203.0.113.20"],
+        )
     };
     status.counters.dns_failures = 45;
-    status.events.insert(0, event(352, EventKind::Dns, ["app1.example.com", "", "", "failing", "SERVFAIL; 192.0.2.11 is kept"]));
+    status.events.insert(
+        0,
+        event(
+            352,
+            EventKind::Dns,
+            [
+                "app1.example.com",
+                "",
+                "",
+                "failing",
+                "SERVFAIL; 192.0.2.11 is kept",
+            ],
+        ),
+    );
     status
 }
 
@@ -340,7 +312,20 @@ pub fn observing() -> Status {
         member.state = State::Up;
     }
     status.counters.observed = 9;
-    status.events.insert(0, event(186, EventKind::Observe, ["http://app2.example.com:8080", "", "up", "down", "192.0.2.12 connection refused"]));
+    status.events.insert(
+        0,
+        event(
+            186,
+            EventKind::Observe,
+            [
+                "http://app2.example.com:8080",
+                "",
+                "up",
+                "down",
+                "192.0.2.12 connection refused",
+            ],
+        ),
+    );
     status
 }
 
@@ -367,14 +352,26 @@ pub fn many(count: usize) -> Status {
             13 => Worker {
                 state: State::Down,
                 reason: format!("{} connection refused", ip(at)),
-                ..worker(&host(at), &route, vec![down_address(&ip(at), "connection refused", 60 + at as u64)])
+                ..worker(
+                    &host(at),
+                    &route,
+                    vec![down_address(&ip(at), "connection refused", 60 + at as u64)],
+                )
             },
-            _ => worker(&host(at), &route, vec![address(&ip(at), 300 + at as u32 % 700)]),
+            _ => worker(
+                &host(at),
+                &route,
+                vec![address(&ip(at), 300 + at as u32 % 700)],
+            ),
         }
     });
     let old = |at: usize| {
         let subject = format!("http://{}:8080", host(at % count.max(1)));
-        event(at as u64 * 7, EventKind::Worker, [&subject, "", "up", "down", "connection refused"])
+        event(
+            at as u64 * 7,
+            EventKind::Worker,
+            [&subject, "", "up", "down", "connection refused"],
+        )
     };
     Status {
         balancers: vec![balancer("cluster", members.collect())],
@@ -382,52 +379,6 @@ pub fn many(count: usize) -> Status {
         events: (0..200).map(old).collect(),
         board: board(count as u64),
         ..base()
-    }
-}
-
-/// [`HOSTILE`] in each text.
-pub fn hostile() -> Status {
-    let text = || HOSTILE.to_owned();
-    let mut status = troubled();
-    (status.version, status.server, status.ready.text) = (text(), text(), text());
-    status.filter = Some(text());
-    for balancer in &mut status.balancers {
-        balancer.name = text();
-        balancer.servers = vec![text()];
-        balancer.members.iter_mut().for_each(spoil);
-    }
-    status.workers.iter_mut().for_each(spoil);
-    for name in &mut status.names {
-        (name.name, name.server, name.addresses) = (text(), Some(text()), vec![text()]);
-        name.families = vec![Family {
-            family: text(),
-            error: Some(text()),
-            failing_since_at_ms: Some(ago(9)),
-            ..family("")
-        }];
-    }
-    for left in &mut status.left {
-        (left.worker, left.server, left.reason) = (text(), text(), text());
-    }
-    for event in &mut status.events {
-        (event.subject, event.address, event.reason) = (text(), text(), text());
-        (event.from, event.to) = (text(), text());
-    }
-    status
-}
-
-fn spoil(worker: &mut Worker) {
-    let text = || HOSTILE.to_owned();
-    (worker.name, worker.server, worker.route) = (text(), text(), text());
-    (worker.reason, worker.dns) = (text(), Some(text()));
-    if let Some(probe) = &mut worker.probe {
-        (probe.kind, probe.target) = (text(), text());
-    }
-    for address in &mut worker.addresses {
-        address.ip = text();
-        if let Some(last) = &mut address.last {
-            last.reason = text();
-        }
     }
 }
 

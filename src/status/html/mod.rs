@@ -37,7 +37,7 @@ pub fn html(status: &Status, refresh: Option<u32>, base: &str) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex, nofollow";
-                title { (tally.title()) " \u{b7} " (Text(&status.server)) }
+                title { (summary::title(status, &tally)) " \u{b7} " (Text(&status.server)) }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
@@ -87,8 +87,14 @@ impl Page<'_> {
 
     fn refresh_link(&self, base: &str) -> Markup {
         let filter = self.status.filter.as_deref();
-        let stopped = Self { refresh: None, ..*self };
-        let every = Self { refresh: Some(10), ..*self };
+        let stopped = Self {
+            refresh: None,
+            ..*self
+        };
+        let every = Self {
+            refresh: Some(10),
+            ..*self
+        };
         markup! {
             @match self.refresh {
                 Some(seconds) => {

@@ -55,7 +55,13 @@ pub fn rank(worker: &Worker) -> u8 {
         State::Up => match worker.would_be {
             Some(State::Down) => 5,
             Some(State::LastResort) => 6,
-            _ if worker.addresses.iter().any(|a| a.state == AddressState::Down) => 7,
+            _ if worker
+                .addresses
+                .iter()
+                .any(|a| a.state == AddressState::Down) =>
+            {
+                7
+            }
             _ if !worker.admin.is_empty() => 8,
             _ if worker.live == Live::Off => 10,
             _ => 9,

@@ -56,8 +56,16 @@ impl Page<'_> {
     }
 
     fn group(&self, group: &Group) -> Markup {
-        let up = group.workers.iter().filter(|w| w.state == State::Up).count();
-        let one = if group.balancer.is_some() { "member" } else { "worker" };
+        let up = group
+            .workers
+            .iter()
+            .filter(|w| w.state == State::Up)
+            .count();
+        let one = if group.balancer.is_some() {
+            "member"
+        } else {
+            "worker"
+        };
         let all = count(group.workers.len(), one);
         html! {
             section.g {
@@ -75,7 +83,11 @@ impl Page<'_> {
 
     fn tables(&self, group: &Group, one: &str) -> Markup {
         // sorted: those that need no look are at the end
-        let looks = group.workers.iter().take_while(|worker| !is_calm(worker)).count();
+        let looks = group
+            .workers
+            .iter()
+            .take_while(|worker| !is_calm(worker))
+            .count();
         let (look, calm) = group.workers.split_at(looks);
         html! {
             @if group.workers.len() <= FOLD {
@@ -90,10 +102,12 @@ impl Page<'_> {
     }
 
     fn table(&self, group: &Group, workers: &[&Worker]) -> Markup {
-        let known = group.balancer.and_then(|balancer| match &balancer.servers[..] {
-            [one] => Some(one.as_str()),
-            _ => None,
-        });
+        let known = group
+            .balancer
+            .and_then(|balancer| match &balancer.servers[..] {
+                [one] => Some(one.as_str()),
+                _ => None,
+            });
         html! {
             table.w {
                 caption { (group.caption()) }

@@ -44,25 +44,70 @@ fn each_parameter() {
 #[test]
 fn errors_say_what_was_read_and_what_is_expected() {
     for (text, error) in [
-        ("format=xml", "format must be html, json or openmetrics, not 'xml'"),
-        ("format", "format must be html, json or openmetrics; it has no value"),
-        ("format=JSON", "format must be html, json or openmetrics, not 'JSON'"),
-        ("refresh=0", "refresh must be a number of seconds from 1 to 86400, not '0'"),
-        ("refresh=", "refresh must be a number of seconds from 1 to 86400, not ''"),
-        ("refresh=86401", "refresh must be a number of seconds from 1 to 86400, not '86401'"),
-        ("refresh=%2b5", "refresh must be a number of seconds from 1 to 86400, not '+5'"),
-        ("refresh=99999999999", "refresh must be a number of seconds from 1 to 86400, not '99999999999'"),
+        (
+            "format=xml",
+            "format must be html, json or openmetrics, not 'xml'",
+        ),
+        (
+            "format",
+            "format must be html, json or openmetrics; it has no value",
+        ),
+        (
+            "format=JSON",
+            "format must be html, json or openmetrics, not 'JSON'",
+        ),
+        (
+            "refresh=0",
+            "refresh must be a number of seconds from 1 to 86400, not '0'",
+        ),
+        (
+            "refresh=",
+            "refresh must be a number of seconds from 1 to 86400, not ''",
+        ),
+        (
+            "refresh=86401",
+            "refresh must be a number of seconds from 1 to 86400, not '86401'",
+        ),
+        (
+            "refresh=%2b5",
+            "refresh must be a number of seconds from 1 to 86400, not '+5'",
+        ),
+        (
+            "refresh=99999999999",
+            "refresh must be a number of seconds from 1 to 86400, not '99999999999'",
+        ),
         ("worker=", "worker must be a name of 1 to 512 bytes, not ''"),
-        ("worker", "worker must be a name of 1 to 512 bytes; it has no value"),
-        ("auto", "unknown parameter 'auto': expected format, refresh or worker"),
-        ("format=json&", "unknown parameter '': expected format, refresh or worker"),
+        (
+            "worker",
+            "worker must be a name of 1 to 512 bytes; it has no value",
+        ),
+        (
+            "auto",
+            "unknown parameter 'auto': expected format, refresh or worker",
+        ),
+        (
+            "format=json&",
+            "unknown parameter '': expected format, refresh or worker",
+        ),
         ("refresh=5&refresh=5", "refresh must not be given twice"),
         ("format=html&format=html", "format must not be given twice"),
-        ("worker=%4", "'%4': a % must be followed by two hexadecimal digits"),
-        ("worker=%", "'%': a % must be followed by two hexadecimal digits"),
-        ("worker=%+1", "'%+1': a % must be followed by two hexadecimal digits"),
+        (
+            "worker=%4",
+            "'%4': a % must be followed by two hexadecimal digits",
+        ),
+        (
+            "worker=%",
+            "'%': a % must be followed by two hexadecimal digits",
+        ),
+        (
+            "worker=%+1",
+            "'%+1': a % must be followed by two hexadecimal digits",
+        ),
         ("worker=%ff", "'%ff': it must be UTF-8, percent-encoded"),
-        ("a%0Ab=1", "unknown parameter 'a\u{fffd}b': expected format, refresh or worker"),
+        (
+            "a%0Ab=1",
+            "unknown parameter 'a\u{fffd}b': expected format, refresh or worker",
+        ),
     ] {
         assert_eq!(bad(text), error);
     }
@@ -82,13 +127,31 @@ fn ready_takes_one_balancer() {
     assert_eq!(parse_ready(None), Ok(None));
     assert_eq!(parse_ready(Some("")), Ok(None));
     assert_eq!(ready("balancer=Shop").unwrap(), "balancer://shop");
-    assert_eq!(ready("balancer=balancer://shop").unwrap(), "balancer://shop");
-    assert_eq!(ready("balancer=BALANCER%3a%2F%2FShop").unwrap(), "balancer://shop");
+    assert_eq!(
+        ready("balancer=balancer://shop").unwrap(),
+        "balancer://shop"
+    );
+    assert_eq!(
+        ready("balancer=BALANCER%3a%2F%2FShop").unwrap(),
+        "balancer://shop"
+    );
     let error = |text| parse_ready(Some(text)).unwrap_err();
-    assert_eq!(error("balancer=balancer://"), "balancer must be its name, not 'balancer://'");
-    assert_eq!(error("balancer"), "balancer must be a name of 1 to 512 bytes; it has no value");
-    assert_eq!(error("format=json"), "unknown parameter 'format': expected balancer");
-    assert_eq!(error("balancer=a&balancer=b"), "balancer must not be given twice");
+    assert_eq!(
+        error("balancer=balancer://"),
+        "balancer must be its name, not 'balancer://'"
+    );
+    assert_eq!(
+        error("balancer"),
+        "balancer must be a name of 1 to 512 bytes; it has no value"
+    );
+    assert_eq!(
+        error("format=json"),
+        "unknown parameter 'format': expected balancer"
+    );
+    assert_eq!(
+        error("balancer=a&balancer=b"),
+        "balancer must not be given twice"
+    );
 }
 
 /// What the fuzz target has found worth keeping, and what was written for it.
