@@ -308,6 +308,7 @@ pub fn observing() -> Status {
     status.balancers[0].members.truncate(3);
     for member in &mut status.balancers[0].members {
         member.live = Live::Observe;
+        member.httpd_failed = false;
         member.would_be = Some(member.state);
         member.state = State::Up;
     }

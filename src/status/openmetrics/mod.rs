@@ -24,6 +24,7 @@ pub fn text(status: &Status, dialect: Dialect) -> String {
     let mut out = Writer::new(dialect);
     families::module(status, &mut out);
     families::counters(&status.counters, &mut out);
+    workers::balancers(status, &mut out);
     let workers = workers::Workers::of(status);
     workers.states(&mut out);
     workers.requests(&mut out);

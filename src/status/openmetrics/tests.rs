@@ -33,6 +33,8 @@ fn openmetrics_as_documented() {
         "# TYPE proxy_live_probes counter",
         "# HELP proxy_live_probes Probes that ended.",
         "proxy_live_probes_total 14768",
+        "proxy_live_balancer_ready{balancer=\"balancer://shop\",server=\"www.example.com:443\"} 1",
+        "proxy_live_balancer_ready{balancer=\"balancer://reports\",server=\"www.example.com:443\"} 0",
         "proxy_live_name_addresses{name=\"app1.example.com\"} 1",
         "proxy_live_name_ttl_seconds{name=\"app1.example.com\"} 60",
         "proxy_live_name_ttl_left_seconds{name=\"app1.example.com\"} 24.000",

@@ -8,6 +8,21 @@ use super::writer::{
     Labels, Writer, from_ms, from_us,
 };
 
+/// Balancers, in each server that has them.
+pub fn balancers(status: &Status, out: &mut Writer) {
+    let help = "Whether the balancer has a member that can be used.";
+    out.family(Gauge, "balancer_ready", help);
+    let mut seen = HashSet::new();
+    for balancer in &status.balancers {
+        for server in &balancer.servers {
+            if seen.insert((&balancer.name, server)) {
+                let labels = [("balancer", balancer.name.as_str()), ("server", server)];
+                out.sample(&labels, u8::from(balancer.ready));
+            }
+        }
+    }
+}
+
 /// Workers with labels of their own.
 pub struct Workers<'a>(Vec<(Labels<'a>, &'a Worker)>);
 
@@ -30,70 +45,33 @@ impl<'a> Workers<'a> {
     }
 
     pub fn states(&self, out: &mut Writer) {
-        out.family(
-            Gauge,
-            "worker_state",
-            "What becomes of requests for the worker: 1 for the state it is in.",
-        );
-        self.each(|labels, worker| {
-            for (state, word) in STATES {
-                out.sample(
-                    &with(labels, "state", word),
-                    u8::from(worker.state == state),
-                );
-            }
-        });
-        out.family(
-            Gauge,
-            "worker_would_be_state",
-            "For an observed worker: 1 for the state that it would be in with live=on.",
-        );
-        self.each(|labels, worker| {
-            let would_be = worker
-                .would_be
-                .into_iter()
-                .flat_map(|state| STATES.map(|(s, word)| (word, s == state)));
-            would_be.for_each(|(word, is)| out.sample(&with(labels, "state", word), u8::from(is)));
-        });
-        out.family(
-            Gauge,
-            "worker_state_timestamp_seconds",
-            "Since when it is in this state, since 1970.",
-        );
+        let help = "What becomes of requests for the worker: 1 for the state it is in.";
+        self.by_state(out, "worker_state", help, |w| Some(w.state));
+        let help = "For an observed worker: 1 for the state that it would be in with live=on.";
+        self.by_state(out, "worker_would_be_state", help, |w| w.would_be);
+        let help = "Since when it is in this state, since 1970.";
+        out.family(Gauge, "worker_state_timestamp_seconds", help);
         self.each(|labels, worker| {
             if let Some(at) = worker.since_at_ms {
                 out.sample(labels, from_ms(at));
             }
         });
-        self.flag(
-            out,
-            "worker_observed",
-            "Whether it is observed only.",
-            |w| w.live == Live::Observe,
-        );
-        self.flag(
-            out,
-            "worker_held",
-            "Whether a verdict is held back because of a storm.",
-            |w| w.held,
-        );
-        self.flag(
-            out,
-            "worker_httpd_error",
-            "Whether it is in mod_proxy's own error state.",
-            |w| w.httpd_error,
-        );
-        out.family(
-            Gauge,
-            "worker_admin",
-            "What the administrator has set: 1 for each bit that is set.",
-        );
+        self.flags(out);
+    }
+
+    fn flags(&self, out: &mut Writer) {
+        let help = "Whether it is observed only.";
+        self.flag(out, "worker_observed", help, |w| w.live == Live::Observe);
+        let help = "Whether a verdict is held back because of a storm.";
+        self.flag(out, "worker_held", help, |w| w.held);
+        let help = "Whether it is in mod_proxy's own error state.";
+        self.flag(out, "worker_httpd_error", help, |w| w.httpd_error);
+        let help = "What the administrator has set: 1 for each bit that is set.";
+        out.family(Gauge, "worker_admin", help);
         self.each(|labels, worker| {
             for (bit, word) in ADMIN {
-                out.sample(
-                    &with(labels, "bit", word),
-                    u8::from(worker.admin.contains(&bit)),
-                );
+                let set = worker.admin.contains(&bit);
+                out.sample(&with(labels, "bit", word), u8::from(set));
             }
         });
     }
@@ -157,6 +135,23 @@ impl<'a> Workers<'a> {
         self.0
             .iter()
             .for_each(|(labels, worker)| write(labels, worker));
+    }
+
+    /// One sample for each state that there is.
+    fn by_state(
+        &self,
+        out: &mut Writer,
+        name: &str,
+        help: &str,
+        state: impl Fn(&Worker) -> Option<State>,
+    ) {
+        out.family(Gauge, name, help);
+        self.each(|labels, worker| {
+            let Some(state) = state(worker) else { return };
+            for (one, word) in STATES {
+                out.sample(&with(labels, "state", word), u8::from(state == one));
+            }
+        });
     }
 
     fn flag(&self, out: &mut Writer, name: &str, help: &str, is: impl Fn(&Worker) -> bool) {
