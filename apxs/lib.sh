@@ -83,7 +83,7 @@ not_at_boot() {
         case $package in
         apache2) unit=apache2 ;;
         bind9) unit=named ;;
-        nginx) unit=nginx ;;
+        nginx | haproxy | keepalived | prometheus) unit=$package ;;
         *) continue ;;
         esac
         as_root systemctl --quiet disable "$unit" || true

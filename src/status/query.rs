@@ -179,4 +179,5 @@ pub fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "query/tests.rs"] // said, for those who include this file from elsewhere
 mod tests;

@@ -1,130 +1,17 @@
 //! Made-up servers, to test the renderers with and to look at the page.
 
+mod hostile;
+mod parts;
+
 use super::model::*;
+pub use hostile::hostile;
+use parts::*;
 
 /// 2026-03-14 03:07:30 UTC.
 pub const NOW_MS: u64 = 1_773_457_650_000;
 
 /// Text that leaves its place wherever it is not escaped.
 pub const HOSTILE: &str = "<script>alert(\"1\")</script>&amp;' -->\\\"\n# EOF\n\u{202e}\u{1b}[2J\u{0}\r ]]> \u{e4}\u{4f60}";
-
-fn ago(seconds: u64) -> u64 {
-    NOW_MS - seconds * 1_000
-}
-
-/// Times of probes as they are met: alike, with some that took longer.
-fn history(count: u32, base_us: u32, failed: &[u32]) -> Vec<Sample> {
-    let sample = |at: u32| Sample {
-        took_us: base_us
-            + (at * 7_919 % 97) * base_us / 250
-            + if at % 11 == 7 { base_us } else { 0 },
-        ok: !failed.contains(&at),
-    };
-    (0..count).map(sample).collect()
-}
-
-fn address(ip: &str, base_us: u32) -> Address {
-    Address {
-        ip: ip.to_owned(),
-        state: AddressState::Up,
-        since_at_ms: Some(ago(7_384)),
-        successes: 3_692,
-        last: Some(LastProbe {
-            at_ms: NOW_MS - 1_240,
-            took_us: base_us,
-            ok: true,
-            reason: String::new(),
-        }),
-        next_at_ms: Some(NOW_MS + 760),
-        history: history(32, base_us, &[]),
-        ..Address::default()
-    }
-}
-
-fn down_address(ip: &str, reason: &str, since_s: u64) -> Address {
-    Address {
-        state: AddressState::Down,
-        since_at_ms: Some(ago(since_s)),
-        failures: 94,
-        successes: 0,
-        last: Some(LastProbe {
-            at_ms: NOW_MS - 640,
-            took_us: 150,
-            ok: false,
-            reason: reason.to_owned(),
-        }),
-        history: history(32, 800, &(14..32).collect::<Vec<_>>()),
-        ..address(ip, 800)
-    }
-}
-
-fn probe(kind: &str, target: &str, port: u16) -> Option<Probe> {
-    Some(Probe {
-        kind: kind.to_owned(),
-        target: format!("{kind} {target}"),
-        port,
-        interval_ms: 2_000,
-        timeout_ms: 500,
-        fall: 2,
-        rise: 2,
-    })
-}
-
-fn worker(host: &str, route: &str, addresses: Vec<Address>) -> Worker {
-    Worker {
-        name: format!("http://{host}:8080"),
-        server: "www.example.com:443".to_owned(),
-        route: route.to_owned(),
-        live: Live::On,
-        state: State::Up,
-        since_at_ms: Some(ago(7_384)),
-        dns: Some(host.to_owned()),
-        probe: probe("http", &format!("{host}:8080/healthz"), 8080),
-        addresses,
-        ..Worker::default()
-    }
-}
-
-fn family(family: &str) -> Family {
-    Family {
-        family: family.to_owned(),
-        good_at_ms: Some(ago(36)),
-        ..Family::default()
-    }
-}
-
-fn name(host: &str, addresses: &[&str]) -> Name {
-    Name {
-        name: host.to_owned(),
-        source: NameSource::Dns,
-        server: Some("192.0.2.53:53".to_owned()),
-        addresses: addresses.iter().map(|ip| (*ip).to_owned()).collect(),
-        ttl_s: 60,
-        ttl_left_ms: 24_000,
-        asked_at_ms: Some(ago(36)),
-        families: vec![
-            family("ipv4"),
-            Family {
-                good_at_ms: None,
-                quiet: true,
-                ..family("ipv6")
-            },
-        ],
-    }
-}
-
-fn event(seconds: u64, kind: EventKind, texts: [&str; 5]) -> Event {
-    let [subject, address, from, to, reason] = texts.map(str::to_owned);
-    Event {
-        at_ms: ago(seconds),
-        kind,
-        subject,
-        address,
-        from,
-        to,
-        reason,
-    }
-}
 
 fn balancer(name: &str, members: Vec<Worker>) -> Balancer {
     Balancer {
@@ -421,6 +308,7 @@ pub fn observing() -> Status {
     status.balancers[0].members.truncate(3);
     for member in &mut status.balancers[0].members {
         member.live = Live::Observe;
+        member.httpd_failed = false;
         member.would_be = Some(member.state);
         member.state = State::Up;
     }
@@ -492,52 +380,6 @@ pub fn many(count: usize) -> Status {
         events: (0..200).map(old).collect(),
         board: board(count as u64),
         ..base()
-    }
-}
-
-/// [`HOSTILE`] in each text.
-pub fn hostile() -> Status {
-    let text = || HOSTILE.to_owned();
-    let mut status = troubled();
-    (status.version, status.server, status.ready.text) = (text(), text(), text());
-    status.filter = Some(text());
-    for balancer in &mut status.balancers {
-        balancer.name = text();
-        balancer.servers = vec![text()];
-        balancer.members.iter_mut().for_each(spoil);
-    }
-    status.workers.iter_mut().for_each(spoil);
-    for name in &mut status.names {
-        (name.name, name.server, name.addresses) = (text(), Some(text()), vec![text()]);
-        name.families = vec![Family {
-            family: text(),
-            error: Some(text()),
-            failing_since_at_ms: Some(ago(9)),
-            ..family("")
-        }];
-    }
-    for left in &mut status.left {
-        (left.worker, left.server, left.reason) = (text(), text(), text());
-    }
-    for event in &mut status.events {
-        (event.subject, event.address, event.reason) = (text(), text(), text());
-        (event.from, event.to) = (text(), text());
-    }
-    status
-}
-
-fn spoil(worker: &mut Worker) {
-    let text = || HOSTILE.to_owned();
-    (worker.name, worker.server, worker.route) = (text(), text(), text());
-    (worker.reason, worker.dns) = (text(), Some(text()));
-    if let Some(probe) = &mut worker.probe {
-        (probe.kind, probe.target) = (text(), text());
-    }
-    for address in &mut worker.addresses {
-        address.ip = text();
-        if let Some(last) = &mut address.last {
-            last.reason = text();
-        }
     }
 }
 

@@ -19,14 +19,18 @@ pub fn chart(history: &[Sample]) -> Markup {
     if history.is_empty() {
         return html! {};
     }
+    let failed = history.iter().filter(|sample| !sample.ok).count();
     let range = Range::of(history);
     let paths = Paths::of(history, range.as_ref().map_or(0, |range| range.max));
     html! {
-        svg.c viewBox="0 0 128 22" width="128" height="22" role="img" aria-label=(label(history, range.as_ref())) {
+        svg.c viewBox="0 0 128 22" width="128" height="22" role="img" aria-label=(label(history.len(), range.as_ref(), failed)) {
             @if !paths.good.is_empty() { path d=(paths.good) {} }
             @if !paths.failed.is_empty() { path.f d=(paths.failed) {} }
         }
-        @if let Some(range) = &range { " " span.m { (range.scale()) } }
+        p.m {
+            @if let Some(range) = &range { (range.scale()) }
+            @if failed > 0 { @if range.is_some() { ", " } b.fail { (failed) " failed" } }
+        }
     }
 }
 
@@ -50,9 +54,8 @@ impl Range {
     }
 }
 
-fn label(history: &[Sample], range: Option<&Range>) -> String {
-    let failed = history.iter().filter(|sample| !sample.ok).count();
-    let mut text = match history.len() {
+fn label(probes: usize, range: Option<&Range>, failed: usize) -> String {
+    let mut text = match probes {
         1 => "1 probe".to_owned(),
         many => format!("{many} probes"),
     };
@@ -88,7 +91,7 @@ impl Paths {
             let _ = if sample.ok {
                 write!(paths.good, "M{} 22v-{}", x + 2, height(sample.took_us, max))
             } else {
-                write!(paths.failed, "M{x} 15l3 6m0-6l-3 6")
+                write!(paths.failed, "M{x} 13l2.5 7m0-7l-2.5 7")
             };
         }
         paths
@@ -125,7 +128,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("<path class=\"f\" d=\"M120 15l3 6m0-6l-3 6\">"),
+            text.contains("<path class=\"f\" d=\"M120 13l2.5 7m0-7l-2.5 7\">"),
             "{text}"
         );
         assert!(text.contains("0.20\u{2013}1.4\u{a0}ms"), "{text}");

@@ -66,7 +66,7 @@ fn state(text: &str) -> Markup {
         "last resort" | "last-resort" => "l",
         "starting" | "unknown" => "t",
         "error" => "e",
-        other => return html! { (Text(other)) },
+        other => return html! { code { (Text(other)) } },
     };
     super::state::mark(class, text)
 }

@@ -37,7 +37,7 @@ pub fn html(status: &Status, refresh: Option<u32>, base: &str) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex, nofollow";
-                title { (tally.title()) " \u{b7} " (Text(&status.server)) }
+                title { (summary::title(status, &tally)) " \u{b7} " (Text(&status.server)) }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }

@@ -51,10 +51,10 @@ impl Page<'_> {
                 th.b scope="row" { (Text(&name.name)) }
                 td.p { (addresses(name)) p.m { (source(name)) } }
                 td.q {
-                    @if name.source == NameSource::Dns { (rough(name.ttl_left_ms)) " " span.m { "of " (name.ttl_s) " s" } }
+                    @if name.source == NameSource::Dns { (left(name)) " " span.m { "of " (name.ttl_s) " s" } }
+                    @if let Some(at) = name.asked_at_ms { p.m { "asked " (age(at, self.now_ms)) } }
                 }
                 td.r {
-                    @if let Some(at) = name.asked_at_ms { p { "asked " (age(at, self.now_ms)) } }
                     @for family in &name.families { (self.family(family)) }
                 }
             }
@@ -117,8 +117,20 @@ impl Page<'_> {
 }
 
 fn is_calm(name: &Name) -> bool {
+    name.source != NameSource::None && !is_failing(name)
+}
+
+/// Look-ups of a family fail that would matter.
+pub fn is_failing(name: &Name) -> bool {
     let bad = |family: &Family| family.failing_since_at_ms.is_some() && !family.quiet;
-    name.source != NameSource::None && !name.families.iter().any(bad)
+    name.families.iter().any(bad)
+}
+
+fn left(name: &Name) -> String {
+    match name.ttl_left_ms {
+        0 => "0 s".to_owned(),
+        left => rough(left),
+    }
 }
 
 fn addresses(name: &Name) -> Markup {

@@ -25,8 +25,9 @@ impl Page<'_> {
     fn leader_numbers(&self) -> Markup {
         let leader = &self.status.leader;
         html! {
-            div { dt { "leader" } dd { @match leader.pid { Some(pid) => { "child " (pid) }, None => "none" } } }
-            @if let Some(at) = leader.since_at_ms { div { dt { "leads since" } dd { (when(at, self.now_ms)) } } }
+            dt { "leader" }
+            dd { @match leader.pid { Some(pid) => { "child " (pid) }, None => "none" } }
+            @if let Some(at) = leader.since_at_ms { dt { "leads since" } dd { (when(at, self.now_ms)) } }
             @if let Some(age) = leader.heartbeat_age_ms { (pair("last heartbeat", &format!("{} ago", rough(age)))) }
             (pair("configuration", &grouped(self.status.epoch)))
         }
@@ -48,7 +49,7 @@ impl Page<'_> {
 }
 
 fn pair(what: &str, value: &str) -> Markup {
-    html! { div { dt { (what) } dd { (value) } } }
+    html! { dt { (what) } dd { (value) } }
 }
 
 fn used(part: Use) -> String {
@@ -70,9 +71,6 @@ fn counters(counters: &Counters) -> [(u64, &'static str); 14] {
         (counters.kicks, "probes asked for by requests"),
         (counters.storms, "storms"),
         (counters.releases, "ends of httpd's error state"),
-        (
-            counters.observed,
-            "things that observed workers would have had",
-        ),
+        (counters.observed, "actions left out for observed workers"),
     ]
 }

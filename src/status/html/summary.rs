@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::super::model::{Live, State, Status, Worker};
 use super::Page;
+use super::names::is_failing;
 use super::state::mark;
 use super::text::{Text, count, full, grouped, rough};
 
@@ -17,7 +18,11 @@ pub struct Tally {
     error: usize,
     starting: usize,
     observed: usize,
+    /// Of the observed ones: those that would not be up.
+    would_not: usize,
     held: usize,
+    /// Names whose look-ups fail.
+    names: usize,
 }
 
 impl Tally {
@@ -27,6 +32,7 @@ impl Tally {
         members
             .chain(&status.workers)
             .for_each(|worker| tally.add(worker));
+        tally.names = status.names.iter().filter(|name| is_failing(name)).count();
         tally
     }
 
@@ -40,11 +46,12 @@ impl Tally {
             State::Starting => &mut self.starting,
         } += 1;
         self.observed += usize::from(worker.live == Live::Observe);
+        self.would_not += usize::from(worker.would_be.is_some_and(|state| state != State::Up));
         self.held += usize::from(worker.held);
     }
 
-    /// The worst in a few words, also for the tab of the browser.
-    pub fn title(&self) -> String {
+    /// The worst in a few words.
+    fn worst(&self) -> String {
         let of = |number: usize, what: &str| {
             format!(
                 "{} of {} {what}",
@@ -78,17 +85,38 @@ impl Tally {
     }
 }
 
+/// The state of things in a few words, also for the tab of the browser.
+pub fn title(status: &Status, tally: &Tally) -> String {
+    let mut title = tally.worst();
+    if tally.would_not > 0 {
+        title.push_str(&format!(
+            ", {} would not be",
+            grouped(tally.would_not as u64)
+        ));
+    }
+    if tally.names > 0 {
+        title.push_str(&format!(", DNS fails for {}", count(tally.names, "name")));
+    }
+    if status.leader.lost {
+        title.push_str(", no leader");
+    }
+    if !status.ready.ready {
+        title.push_str(", not ready");
+    }
+    title
+}
+
 impl Page<'_> {
     pub fn summary(&self, tally: &Tally) -> Markup {
         let status = self.status;
         let class = match () {
             () if tally.down > 0 || !status.ready.ready || status.leader.lost => "bad",
-            () if tally.up < tally.all || tally.held > 0 => "warn",
+            () if tally.up < tally.all || tally.held + tally.names + tally.would_not > 0 => "warn",
             () => "ok",
         };
         html! {
             section.sum.(class) aria-label="Summary" {
-                h1 { (tally.title()) }
+                h1 { (title(status, tally)) }
                 ul.tally {
                     @for (number, class, what) in tally.chips() {
                         @let class = if number == 0 { "z" } else { class };
@@ -96,9 +124,9 @@ impl Page<'_> {
                     }
                 }
                 dl.facts {
-                    div { dt { "Ready" } dd { (self.ready()) } }
-                    div { dt { "Leader" } dd { (self.leader()) } }
-                    div { dt { "Seen" } dd { (full(self.now_ms)) " by child " (status.pid) ", configuration " (status.epoch) } }
+                    dt { "Ready" } dd { (self.ready()) }
+                    dt { "Leader" } dd { (self.leader()) }
+                    dt { "Seen" } dd { (full(self.now_ms)) " by child " (status.pid) ", configuration " (status.epoch) }
                 }
             }
         }
@@ -111,9 +139,12 @@ impl Page<'_> {
         } else {
             ("d", "not ready")
         };
+        // the line may begin with these words itself
+        let text = ready.text.strip_prefix(word).unwrap_or(&ready.text);
+        let text = text.trim_start_matches([':', ',', ' ']);
         html! {
             (mark(class, word))
-            @if ready.text != word { " " (Text(&ready.text)) }
+            " " (Text(text))
         }
     }
 

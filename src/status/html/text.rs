@@ -120,8 +120,8 @@ pub fn ago(at_ms: u64, now_ms: u64) -> String {
 /// A duration in the one unit that fits.
 pub fn rough(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..10_000 => format!("{}.{} s", ms / 1_000, ms / 100 % 10),
+        0..100 => format!("{ms} ms"),
+        100..10_000 => format!("{}.{} s", ms / 1_000, ms / 100 % 10),
         10_000..120_000 => format!("{} s", ms / 1_000),
         120_000..7_200_000 => format!("{} min", ms / 60_000),
         7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),

@@ -17,7 +17,7 @@ impl Page<'_> {
         let rows = worker.addresses.len().max(1);
         let rows = (rows > 1).then_some(rows);
         html! {
-            tbody.bad[rank(worker) < 3] {
+            tbody class=[(rank(worker) < 3).then_some("bad")] {
                 tr {
                     td.a rowspan=[rows] { (self.state(worker)) }
                     th.b scope="rowgroup" rowspan=[rows] { (self.about(worker, known)) }
@@ -53,16 +53,9 @@ impl Page<'_> {
         let server = (known != Some(&worker.server)).then_some(&worker.server);
         html! {
             (self.name(worker))
+            @if !worker.route.is_empty() { " " span.m { "route " code { (Text(&worker.route)) } } }
             @if !worker.reason.is_empty() { p.why { (Text(&worker.reason)) } }
-            @if !worker.route.is_empty() || server.is_some() {
-                p.m {
-                    @if !worker.route.is_empty() { "route " code { (Text(&worker.route)) } }
-                    @if let Some(server) = server {
-                        @if !worker.route.is_empty() { " \u{b7} " }
-                        "in " (Text(server))
-                    }
-                }
-            }
+            @if let Some(server) = server { p.m { "in " (Text(server)) } }
             @if let Some(probe) = &worker.probe { (settings(probe)) }
             (requests(&worker.requests, worker.live))
         }
@@ -95,9 +88,11 @@ impl Page<'_> {
     fn last(&self, address: &Address) -> Markup {
         html! {
             @if let Some(last) = &address.last {
-                @if last.ok { (took(last.took_us)) }
-                @else { b.fail { (Text(&last.reason)) } " after " (took(last.took_us)) }
-                " " span.m { (age(last.at_ms, self.now_ms)) }
+                @if !last.ok { b.fail { (Text(&last.reason)) } }
+                p {
+                    @if !last.ok { "took " }
+                    (took(last.took_us)) ", " span.m { (age(last.at_ms, self.now_ms)) }
+                }
                 p.m { (in_a_row(address)) }
             }
         }

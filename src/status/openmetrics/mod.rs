@@ -4,6 +4,7 @@
 //! same URL twice in a balancer), the first one counts: two samples with the same labels would spoil the whole answer.
 
 mod families;
+mod workers;
 mod writer;
 
 use super::model::Status;
@@ -23,7 +24,8 @@ pub fn text(status: &Status, dialect: Dialect) -> String {
     let mut out = Writer::new(dialect);
     families::module(status, &mut out);
     families::counters(&status.counters, &mut out);
-    let workers = families::Workers::of(status);
+    workers::balancers(status, &mut out);
+    let workers = workers::Workers::of(status);
     workers.states(&mut out);
     workers.requests(&mut out);
     workers.addresses(&mut out);

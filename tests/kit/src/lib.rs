@@ -26,6 +26,7 @@
 //! - [`RawBackend`], [`RawClient`]: what is sent and got byte by byte
 //! - [`Backend`], [`FcgiBackend`], [`AjpBackend`], [`H2Backend`]: settable servers; the first one also through TLS, and it dies in
 //!   every way ([`Death`]), tells probes from requests, and answers single paths wrongly ([`Say`])
+//! - [`Browser`]: Chromium: what a page looks like, how wide it gets, what it fetches
 //! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
 //! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind
@@ -36,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod browser;
 mod builder;
 mod client;
 mod dns;
@@ -58,6 +60,7 @@ mod sockets;
 mod world;
 
 pub use backend::{Backend, Death, Mode, Say, Seen, checksum};
+pub use browser::{Browser, Look, View};
 pub use builder::{Builder, Mpm};
 pub use client::{Client, Failure, Reply};
 pub use dns::{Answers, Asked, Dns, Fault, Query, Type, answers, ask};
