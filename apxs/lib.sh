@@ -83,6 +83,8 @@ not_at_boot() {
         case $package in
         apache2) unit=apache2 ;;
         bind9) unit=named ;;
+        haproxy) unit=haproxy ;;
+        keepalived) unit=keepalived ;;
         nginx) unit=nginx ;;
         *) continue ;;
         esac
