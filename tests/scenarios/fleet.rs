@@ -45,13 +45,18 @@ fn drain_file(w: &World, name: &str) -> PathBuf {
 
 /// An instance with the sample configuration: its drain file and its backends are its own.
 fn instance(w: &mut World, name: &str) -> Builder {
+    instance_with(w, name, &[])
+}
+
+/// The same with `more` of the sample replaced.
+fn instance_with(w: &mut World, name: &str, more: &[(&str, &str)]) -> Builder {
     let drain = drain_file(w, name).display().to_string();
     let own = [
         ("/run/apache2/drain", drain.as_str()),
         ("app1.example.com", &format!("app1.{name}.test")),
         ("app2.example.com", &format!("app2.{name}.test")),
     ];
-    let text = stand_in(&adapt(&sample("httpd.conf"), &own), &drain);
+    let text = stand_in(&adapt(&adapt(&sample("httpd.conf"), &own), more), &drain);
     let who = format!("Header always set {WHO} {name}");
     let builder = w
         .httpd()

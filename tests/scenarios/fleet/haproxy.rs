@@ -9,12 +9,19 @@ const LIMIT: Duration = Duration::from_secs(150);
 
 /// HAProxy with the sample configuration, in the foreground.
 fn haproxy(w: &World) -> Program {
+    haproxy_with(w, &sample("haproxy.cfg"))
+}
+
+fn haproxy_with(w: &World, text: &str) -> Program {
     let general = w.file("haproxy-global.cfg", "global\n    maxconn 4000\n");
-    let fleet = w.file("haproxy.cfg", &sample("haproxy.cfg"));
+    let fleet = w.file("haproxy.cfg", text);
     let [general, fleet] = [general, fleet].map(|p| p.display().to_string());
     let words = ["haproxy", "-db", "-f", &general, "-f", &fleet];
-    let program = Program::start(&w.dir, "haproxy", &words);
-    eventually(Duration::from_secs(10), || ask().is_ok());
+    let mut program = Program::start(&w.dir, "haproxy", &words);
+    eventually(Duration::from_secs(10), || {
+        assert!(program.alive(), "{}", program.said());
+        ask().is_ok()
+    });
     program
 }
 
@@ -341,4 +348,31 @@ fn watch_readiness(httpd: &Httpd) -> JoinHandle<Instant> {
         }
         panic!("not ready");
     })
+}
+
+/// With the PROXY protocol, as the comments say, httpd knows who the user is; and with the commented lines for HTTPS
+/// HAProxy starts.
+#[test]
+fn the_users_address() {
+    scenario(|w: &mut World| {
+        let _apps = places(w);
+        let made_real = [("#RemoteIPProxyProtocol", "RemoteIPProxyProtocol")];
+        let builder = instance_with(w, "web1", &made_real).listen("192.0.2.11:80");
+        let log = "LogFormat \"%a %{c}a %U\" user\nCustomLog logs/user.log user";
+        let httpd = builder.module("remoteip").config(log).start();
+        let text = sample("haproxy.cfg").replace("#default-server", "default-server");
+        let lines = text.lines().map(|l| match l.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') || rest.starts_with("    ") => rest,
+            _ => l,
+        });
+        let text: String = lines.map(|l| format!("{l}\n")).collect();
+        assert!(text.contains("\nfrontend web-tls"), "{text}");
+        let _front = haproxy_with(w, &text);
+        eventually(NOTICED, || who() == "web1");
+        let log =
+            || std::fs::read_to_string(httpd.root().join("logs/user.log")).unwrap_or_default();
+        // The test and HAProxy come from the address they connect to.
+        eventually(NOTICED, || log().contains("192.0.2.10 192.0.2.11 /\n"));
+        assert!(!log().contains("192.0.2.11 192.0.2.11 /\n"), "{}", log());
+    });
 }

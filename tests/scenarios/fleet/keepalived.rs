@@ -174,8 +174,9 @@ fn a_machine_dies() {
         web1.httpd.kill_all();
         web1.keepalived = None;
         // After the boot nothing of it is left on the interfaces.
-        for (addr, dev) in [(VIRTUAL, "eth0"), ("192.0.2.10/32", "lo")] {
-            web1.host.run("ip", &["addr", "del", addr, "dev", dev]);
+        for dev in ["eth0", "lo"] {
+            let gone = ["addr", "flush", "to", "192.0.2.10", "dev", dev];
+            web1.host.run("ip", &gone);
         }
         web1.host.plug(true);
         web1.httpd.expect(UNCLEAN);
