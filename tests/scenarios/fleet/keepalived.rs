@@ -10,7 +10,7 @@ const VIRTUAL: &str = "192.0.2.10/24";
 struct Machine {
     host: Host,
     httpd: Httpd,
-    keepalived: Option<Program>,
+    keepalived: Option<Keepalived>,
     apps: Apps,
 }
 
@@ -42,16 +42,52 @@ impl Machine {
 
     /// What keepalived has said of itself.
     fn entered(&self, state: &str) -> usize {
-        let said = self.keepalived.as_ref().map(Program::said);
+        let said = self.keepalived.as_ref().map(|k| k.program.said());
         let state = format!("Entering {state} STATE");
         said.unwrap_or_default().matches(&state).count()
     }
 }
 
+/// keepalived, and what runs its script when it cannot.
+struct Keepalived {
+    program: Program,
+    _script: Option<Program>,
+}
+
+/// keepalived cannot run scripts for a user who is not root: it wants to change groups, and in the namespaces of
+/// such a user nobody may. Then a loop runs the command of the sample's script, and keepalived reads the outcome
+/// from a file.
+fn without_scripts(w: &World, host: &Host, text: &str) -> (String, Program) {
+    let (before, rest) = text.split_once("vrrp_script ready {").expect("the script");
+    let (script, after) = rest.split_once("\n}\n").expect("its end");
+    let command = script.split('"').nth(1).expect("its command");
+    let file = w.file(&format!("{}-outcome", host.name()), "0\n");
+    let file = file.display();
+    let track = format!("track_file ready {{\n    file \"{file}\"\n    weight -50\n}}\n");
+    let after = after.replace("track_script", "track_file");
+    let round = format!("{command}; if [ $? = 0 ]; then echo 0; else echo 1; fi >{file}");
+    let end = "trap 'kill $! 2>/dev/null; exit' TERM";
+    let round = format!("{end}; while :; do sleep 1 & wait $!; {round}; done");
+    let text = format!("{before}{track}{after}");
+    (text, host.start(&["sh", "-c", &round]))
+}
+
+fn is_root() -> bool {
+    let me = std::fs::metadata("/proc/self").expect("this process");
+    std::os::unix::fs::MetadataExt::uid(&me) == 0
+}
+
 /// keepalived with the sample configuration, in the foreground.
-fn keepalived(w: &World, host: &Host) -> Program {
-    let conf = w.file("keepalived.conf", &sample("keepalived.conf"));
-    let conf = conf.display().to_string();
+fn keepalived(w: &World, host: &Host) -> Keepalived {
+    let (text, script) = match (sample("keepalived.conf"), is_root()) {
+        (text, true) => (text, None),
+        (text, false) => {
+            let (text, script) = without_scripts(w, host, &text);
+            (text, Some(script))
+        }
+    };
+    let name = format!("{}-keepalived.conf", host.name());
+    let conf = w.file(&name, &text).display().to_string();
     let [own, vrrp] = ["pid", "vrrp-pid"].map(|end| {
         let path = w.dir.join(format!("{}-keepalived.{end}", host.name()));
         path.display().to_string()
@@ -64,7 +100,10 @@ fn keepalived(w: &World, host: &Host) -> Program {
         "--vrrp",
     ];
     let files = ["-i", host.name(), "-f", &conf, "-p", &own, "-r", &vrrp];
-    host.start(&[&foreground[..], &files[..]].concat())
+    Keepalived {
+        program: host.start(&[&foreground[..], &files[..]].concat()),
+        _script: script,
+    }
 }
 
 /// web1 holds the address, web2 stands by.
