@@ -56,27 +56,10 @@ fn instance_with(w: &mut World, name: &str, more: &[(&str, &str)]) -> Builder {
         ("app1.example.com", &format!("app1.{name}.test")),
         ("app2.example.com", &format!("app2.{name}.test")),
     ];
-    let text = stand_in(&adapt(&adapt(&sample("httpd.conf"), &own), more), &drain);
+    let text = &adapt(&adapt(&sample("httpd.conf"), &own), more);
     let who = format!("Header always set {WHO} {name}");
-    let builder = w
-        .httpd()
-        .module("setenvif")
-        .module("authz_host")
-        .module("authz_core")
-        .module("rewrite")
-        .module("alias");
+    let builder = w.httpd().module("setenvif").module("authz_host");
     troubled(builder.children(2).threads(16).live(&text).config(&who))
-}
-
-/// XXX until the handlers are there
-fn stand_in(text: &str, drain: &str) -> String {
-    text.replace("ProxyLiveDrainFile", "#")
-        .replace("SetHandler proxy-live-status", "")
-        .replace(
-            "    SetHandler proxy-live-ready",
-            &format!("    RewriteEngine On\nRewriteCond {drain} -f\nRewriteRule ^ - [R=503]"),
-        )
-        + "\nAlias /live-ready /etc/hostname\n"
 }
 
 /// The backends of one instance, `app1` and `app2`; their addresses end with `n` and `n + 1`.
