@@ -38,7 +38,7 @@ int live_is_get(const request_rec *r)
 
 void live_allow_get(request_rec *r)
 {
-    r->allowed |= AP_METHOD_BIT << M_GET;
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, -1);
 }
 
 const char *live_header_in(const request_rec *r, const char *name)

@@ -36,6 +36,7 @@ fn every_example_is_known() {
     let known = [
         "alb.conf",
         "checks.conf",
+        "fleet",
         "observe.conf",
         "pair.conf",
         "proxy_live.conf",
@@ -282,7 +283,12 @@ fn blocks(file: &str) -> Vec<String> {
 #[test]
 fn every_block_of_the_documents_is_valid() {
     scenario(|w: &mut World| {
-        for file in ["README.md", "docs/directives.md", "docs/checks.md"] {
+        for file in [
+            "README.md",
+            "docs/directives.md",
+            "docs/checks.md",
+            "docs/fleet.md",
+        ] {
             let blocks = blocks(file);
             assert!(!blocks.is_empty(), "{file}: no examples found");
             for block in blocks {

@@ -20,6 +20,7 @@ mod examples;
 mod expect;
 mod filtered;
 mod flapping;
+mod fleet;
 mod forms;
 mod full_pool;
 mod graceful;

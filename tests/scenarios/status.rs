@@ -171,7 +171,7 @@ fn held_by_a_storm() {
         text += "</Proxy>\nProxyPass / balancer://pool/";
         let httpd = troubled(w.httpd().live(&text).expect("] storm: ")).start();
         eventually(PATIENCE, || ready(&httpd).0 == 200);
-        ips.map(|ip| w.vanish(ip));
+        ips.iter().for_each(|ip| w.vanish(ip));
         let held = |page: &Value| {
             let members = page["balancers"][0]["members"].as_array().unwrap();
             members

@@ -46,6 +46,7 @@ pub struct Builder {
     pub(crate) children: usize,
     pub(crate) threads: usize,
     pub(crate) addr: SocketAddr,
+    everywhere: bool,
     modules: Vec<String>,
     live: bool,
     live_after: String,
@@ -66,6 +67,7 @@ impl Builder {
             children: 4,
             threads: 8,
             addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            everywhere: false,
             modules: USUAL.iter().map(|m| (*m).to_owned()).collect(),
             live: false,
             live_after: "proxy".into(),
@@ -102,6 +104,14 @@ impl Builder {
             .parse()
             .unwrap_or_else(|_| panic!("not an address with port: {addr}"));
         self
+    }
+
+    /// Listens on this port of all addresses; `addr` is where the scenario talks to it.
+    pub fn listen_everywhere(self, addr: &str) -> Self {
+        Builder {
+            everywhere: true,
+            ..self.listen(addr)
+        }
     }
 
     /// Loads another module of the distribution (`proxy_hcheck`, `ssl`).
@@ -257,7 +267,7 @@ impl Builder {
         let _ = writeln!(
             text,
             "ServerName front.test\nListen {}\nDocumentRoot {root}/htdocs",
-            self.addr
+            self.listen_text()
         );
         if rustix::process::geteuid().is_root() {
             let _ = writeln!(
@@ -280,6 +290,13 @@ impl Builder {
         text += &self.mpm_text();
         text += sanitizer::config();
         text + &self.text
+    }
+
+    fn listen_text(&self) -> String {
+        match self.everywhere {
+            true => format!("0.0.0.0:{}", self.addr.port()),
+            false => self.addr.to_string(),
+        }
     }
 
     fn load_modules(&self, text: &mut String, mpm: &str) {

@@ -6,7 +6,7 @@ use crate::errorlog::{self, Line};
 use crate::load::{LoadBuilder, Record, all_at_once};
 use crate::request::Request;
 use crate::{eventually, process, sanitizer};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::SocketAddr;
@@ -240,6 +240,15 @@ impl Httpd {
         start.elapsed()
     }
 
+    /// kill -9 of the whole server at once, parent and children.
+    pub fn kill_all(&mut self) {
+        if let Some(process) = &self.process {
+            let pid = i32::try_from(process.id()).expect("a pid");
+            let _ = kill_process_group(Pid::from_raw(pid).expect("a living server"), Signal::KILL);
+            self.wait_end();
+        }
+    }
+
     /// Starts again after a stop.
     pub fn start_again(&mut self) {
         self.stop();
@@ -301,8 +310,9 @@ impl Httpd {
         }
     }
 
+    /// Waits for the end that something has brought about.
     #[track_caller]
-    fn wait_end(&mut self) {
+    pub fn wait_end(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };

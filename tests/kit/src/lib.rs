@@ -31,6 +31,7 @@
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
 //! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind
 //! - [`Load`], [`Records`]: steady load, one record per request
+//! - [`Host`], [`Program`]: further machines on a bridge of the scenario's own, programs on them or beside the servers
 //!
 //! Debian packages needed: see [`PACKAGES`].
 
@@ -46,12 +47,14 @@ mod fcgi;
 mod filter;
 mod h2;
 mod h2_backend;
+mod host;
 mod http;
 mod httpd;
 mod load;
 mod manager;
 mod module;
 mod process;
+mod program;
 mod raw;
 mod request;
 mod sanitizer;
@@ -68,11 +71,13 @@ pub use errorlog::Line;
 pub use fcgi::{AjpBackend, FcgiBackend};
 pub use h2::H2Client;
 pub use h2_backend::{H2Backend, H2Death, H2Mode, H2Seen};
+pub use host::Host;
 pub use httpd::Httpd;
 pub use load::{Load, LoadBuilder, Pending, Record, Records, all_at_once};
 pub use manager::{MANAGER, Manager};
 pub use module::module_path;
 pub use process::{children_of, descriptors, memory_kib, peak_memory_kib, thread_names, threads};
+pub use program::Program;
 pub use raw::{Answer, Content, End, Heard, Next, RawBackend, RawClient, Talk};
 pub use request::{Framing, Request, payload};
 pub use scenario::{DEFAULT_LIMIT, private, scenario, scenario_within};

@@ -49,6 +49,7 @@ impl Record {
 pub struct LoadBuilder {
     addr: SocketAddr,
     who: Option<Who>,
+    identity: String,
     requests: Vec<Request>,
     clients: usize,
     /// How often each client sends all requests before it ends by itself.
@@ -65,6 +66,7 @@ impl LoadBuilder {
         LoadBuilder {
             addr,
             who,
+            identity: "x-backend".to_owned(),
             requests: vec![Request::get("/")],
             clients: 8,
             rounds: usize::MAX,
@@ -73,6 +75,18 @@ impl LoadBuilder {
             per_connection: 50,
             timeout: Duration::from_secs(30),
         }
+    }
+
+    /// A load on something else than a httpd of the kit (a balancer before it); the children stay unknown.
+    pub fn on(addr: &str) -> LoadBuilder {
+        let addr = addr.parse();
+        LoadBuilder::new(addr.expect("an address with port"), None)
+    }
+
+    /// Header whose value says who answered, for [`Record::backend`] (default `X-Backend`).
+    pub fn identity(mut self, header: &str) -> Self {
+        self.identity = header.to_owned();
+        self
     }
 
     /// Clients at the same time, each with one kept-alive connection (default 8).
@@ -200,7 +214,7 @@ fn run(settings: &LoadBuilder, stop: &AtomicBool, mut by: Speaker, first: usize)
     let most = settings.rounds.saturating_mul(settings.requests.len());
     while records.len() < most && !stop.load(Ordering::Relaxed) {
         let request = requests.next().expect("an endless row").clone();
-        records.push(one(&mut by, request, settings.per_connection));
+        records.push(one(&mut by, request, settings));
         if !settings.pause.is_zero() {
             std::thread::sleep(settings.pause);
         }
@@ -208,15 +222,18 @@ fn run(settings: &LoadBuilder, stop: &AtomicBool, mut by: Speaker, first: usize)
     records
 }
 
-fn one(by: &mut Speaker, mut request: Request, most: usize) -> Record {
+fn one(by: &mut Speaker, mut request: Request, settings: &LoadBuilder) -> Record {
     let id = next_id();
     request.body = payload(id, request.body.len());
     let sum = checksum(&request.body);
     let start = Instant::now();
-    let (reused, result) = by.send(&request, id, most);
+    let (reused, result) = by.send(&request, id, settings.per_connection);
     let took = start.elapsed();
     let (status, backend, failure) = match result {
-        Ok(reply) => (reply.status, reply.backend, None),
+        Ok(reply) => {
+            let who = reply.header(&settings.identity).unwrap_or_default();
+            (reply.status, who.to_owned(), None)
+        }
         Err(failure) => (0, String::new(), Some(failure)),
     };
     Record {

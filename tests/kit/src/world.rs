@@ -1,6 +1,7 @@
 //! Everything of a scenario that is not a server: addresses, resolver files, vanishing packets.
 
 use crate::filter::Filter;
+use crate::host::{self, Host};
 use crate::{Builder, Dns, process};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +23,8 @@ pub struct World {
     filter: Filter,
     /// The kernel's rules of routing have been moved for [`World::link`].
     rules: bool,
+    /// There is a bridge for hosts.
+    bridge: bool,
 }
 
 impl World {
@@ -48,6 +51,7 @@ impl World {
             servers: 0,
             filter: Filter::default(),
             rules: false,
+            bridge: false,
         }
     }
 
@@ -85,6 +89,18 @@ impl World {
             self.dir.join(format!("httpd{}", self.servers)),
             8079 + self.servers,
         )
+    }
+
+    /// Another machine, with this address on its `eth0`: one of 192.0.2.0/24 other than 192.0.2.1, which is the
+    /// scenario's own. All of them can reach each other, and the DNS server.
+    pub fn host(&mut self, name: &str, addr: &str) -> Host {
+        if !std::mem::replace(&mut self.bridge, true) {
+            host::make_bridge();
+            // resolv.conf is the same for all hosts; 127.0.0.1 is another machine on each.
+            self.dns.listen(&format!("{}:53", host::BRIDGE));
+            self.resolv_conf(&format!("nameserver {}\n", host::BRIDGE));
+        }
+        Host::new(&self.dir, name, addr)
     }
 
     /// Gives the loopback interface another address (those in 127.0.0.0/8 are there already).
