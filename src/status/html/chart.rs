@@ -1,4 +1,4 @@
-//! The times of the last probes as a small chart: a bar for each, a cross for each that failed.
+//! The times of the last probes as a small chart: a bar for each, a dotted one of full height for each that failed.
 
 use std::fmt::Write;
 
@@ -71,7 +71,7 @@ fn label(probes: usize, range: Option<&Range>, failed: usize) -> String {
     text
 }
 
-/// One path for all bars and one for all crosses: far smaller than an element for each.
+/// One path for all that succeeded and one for the others: far smaller than an element for each.
 struct Paths {
     good: String,
     failed: String,
@@ -86,12 +86,12 @@ impl Paths {
         };
         let first = SLOTS - history.len();
         for (at, sample) in history.iter().enumerate() {
-            let x = (first + at) * STEP;
+            let x = (first + at) * STEP + STEP / 2;
             // writing to a String does not fail
             let _ = if sample.ok {
-                write!(paths.good, "M{} 22v-{}", x + 2, height(sample.took_us, max))
+                write!(paths.good, "M{x} 22v-{}", height(sample.took_us, max))
             } else {
-                write!(paths.failed, "M{x} 13l2.5 7m0-7l-2.5 7")
+                write!(paths.failed, "M{x} 0v22")
             };
         }
         paths
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_and_crosses_with_a_scale() {
+    fn bars_with_a_scale() {
         let text = chart(&samples(&[Some(200), None, Some(1_400)])).into_string();
         assert!(
             text.contains("aria-label=\"3 probes, 0.20 to 1.4 ms, 1 failed\""),
@@ -128,7 +128,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("<path class=\"f\" d=\"M120 13l2.5 7m0-7l-2.5 7\">"),
+            text.contains("<path class=\"f\" d=\"M122 0v22\">"),
             "{text}"
         );
         assert!(text.contains("0.20\u{2013}1.4\u{a0}ms"), "{text}");

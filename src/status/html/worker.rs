@@ -114,7 +114,7 @@ fn settings(probe: &Probe) -> Markup {
             @if !said { (Text(&probe.kind)) " " }
             code { (Text(&probe.target)) }
             " every " (setting(probe.interval_ms)) ", within " (setting(probe.timeout_ms))
-            ", fall " (probe.fall) " rise " (probe.rise)
+            ", fall\u{a0}" (probe.fall) "\u{a0}rise\u{a0}" (probe.rise)
         }
     }
 }
