@@ -1,6 +1,6 @@
 //! The module's own pages: the handlers `proxy-live-status` and `proxy-live-ready`, and a section of mod_status.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 
 use super::guard::guard;
 use super::{sys, text};
@@ -48,12 +48,25 @@ unsafe fn asked(r: *mut sys::request_rec) -> Asked {
     // SAFETY: by the caller's promise; what it holds are C strings or NULL.
     unsafe {
         let args = (*r).args;
+        let query = (!args.is_null()).then(|| encoded(CStr::from_ptr(args)));
         Asked {
-            query: (!args.is_null()).then(|| text(args)),
+            query,
             accept: text(sys::live_header_in(r, c"Accept".as_ptr())),
             path: text((*r).uri),
         }
     }
+}
+
+/// A query as it should have been written: bytes beyond ASCII encoded, whether they are UTF-8 or not.
+fn encoded(query: &CStr) -> String {
+    let mut text = String::new();
+    for byte in query.to_bytes() {
+        match byte.is_ascii() {
+            true => text.push(char::from(*byte)),
+            false => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
 }
 
 /// # Safety

@@ -1,6 +1,7 @@
 //! The status page on a real httpd: what it says is what is so.
 
 mod formats;
+mod pictures;
 mod ready;
 mod safety;
 

@@ -95,6 +95,28 @@ impl Look {
     pub fn save(&self, file: &Path) {
         fs::write(file, &self.png).expect("the picture can be written");
     }
+
+    /// Keeps the picture in the directory that `LIVE_PICTURES` names, if it is set.
+    pub fn keep(&self, name: &str, view: View) {
+        if let Some(directory) = env::var_os("LIVE_PICTURES") {
+            let mode = if view.dark { "dark" } else { "light" };
+            let file = format!("{name}-{}-{mode}.png", view.width);
+            self.save(&Path::new(&directory).join(file));
+        }
+    }
+
+    /// It fits into its window, fetched nothing but itself, and the browser has no complaints.
+    #[track_caller]
+    pub fn assert_whole(&self, url: &str, view: View) {
+        assert!(
+            self.width <= view.width,
+            "{url}: {} wide in {view:?}",
+            self.width
+        );
+        let own = |fetched: &String| fetched == url || fetched == "data:,";
+        assert!(self.fetched.iter().all(own), "{:?}", self.fetched);
+        assert!(self.complaints.is_empty(), "{url}: {:?}", self.complaints);
+    }
 }
 
 /// A Chromium that runs until this is dropped.

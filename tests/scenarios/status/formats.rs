@@ -187,6 +187,7 @@ fn types_and_fields() {
             Some("text/plain; version=0.0.4; charset=utf-8")
         );
         assert!(!reply.text().contains("# EOF"));
+        eventually(PATIENCE, || ready(&httpd).0 == 200);
         let page = httpd.get("/live-status").text();
         assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh\""));
         assert!(

@@ -262,7 +262,9 @@ fn methods_and_queries() {
                     Some("text/plain; charset=utf-8")
                 );
                 assert!(
-                    reply.text().contains("expected") || reply.text().contains("must be"),
+                    reply.text().contains("expected")
+                        || reply.text().contains("must")
+                        || reply.text().contains("must be"),
                     "{}",
                     reply.text()
                 );
