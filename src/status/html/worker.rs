@@ -119,7 +119,7 @@ fn settings(probe: &Probe) -> Markup {
     }
 }
 
-/// Only where there is something: most workers never need it.
+/// Most workers never need it: a few words then.
 fn requests(requests: &Requests, live: Live) -> Markup {
     let parts = [
         (requests.ended, "ended"),
@@ -136,6 +136,8 @@ fn requests(requests: &Requests, live: Live) -> Markup {
                     " " (grouped(*number)) " " (what)
                 }
             }
+        } @else if live != Live::Off {
+            p.m { "no request had to be rescued" }
         }
     }
 }
