@@ -65,9 +65,22 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
         "<Proxy balancer://b>\nProxyLiveTemplate x livefall=2\n</Proxy>",
         &["ProxyLiveTemplate not allowed"],
     ),
+    ("ProxyLiveDrainFile", &["ProxyLiveDrainFile takes one argument"]),
     (
-        "ProxyLiveDrainFile /x",
-        &["ProxyLiveDrainFile is not supported yet"],
+        "ProxyLiveDrainFile /etc",
+        &["ProxyLiveDrainFile takes the path of a file", "read '/etc'"],
+    ),
+    (
+        "ProxyLiveDrainFile run/none/drain",
+        &["/run/none, which is no directory", "read 'run/none/drain'"],
+    ),
+    (
+        "ProxyLiveDrainFile run/a\nProxyLiveDrainFile run/b",
+        &["ProxyLiveDrainFile is given twice", "/run/a is one already"],
+    ),
+    (
+        "<VirtualHost *:81>\nProxyLiveDrainFile run/a\n</VirtualHost>",
+        &["ProxyLiveDrainFile is allowed in the main server only"],
     ),
     (
         "<Location /x>\nProxyLive on\n</Location>",
