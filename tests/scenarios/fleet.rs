@@ -21,6 +21,8 @@ const WHO: &str = "X-Instance";
 const UNCLEAN: &str = "AH00098";
 /// The front has noticed any change within this, on a machine under load, too.
 const NOTICED: Duration = Duration::from_secs(6);
+/// An instance has noticed that its backends have died, or have vanished, and the front has noticed that.
+const LOST: Duration = Duration::from_secs(20);
 
 /// A file of httpd-conf/fleet/.
 fn sample(name: &str) -> String {
@@ -56,10 +58,12 @@ fn instance_with(w: &mut World, name: &str, more: &[(&str, &str)]) -> Builder {
         ("app1.example.com", &format!("app1.{name}.test")),
         ("app2.example.com", &format!("app2.{name}.test")),
     ];
-    let text = &adapt(&adapt(&sample("httpd.conf"), &own), more);
+    let text = adapt(&adapt(&sample("httpd.conf"), &own), more);
     let who = format!("Header always set {WHO} {name}");
     let builder = w.httpd().module("setenvif").module("authz_host");
-    troubled(builder.children(2).threads(16).live(&text).config(&who))
+    let builder = builder.children(2).threads(16).live(&text).config(&who);
+    // All backends of an instance vanish at once: that is held until a second round.
+    troubled(builder).expect("storm: ")
 }
 
 /// The backends of one instance, `app1` and `app2`; their addresses end with `n` and `n + 1`.

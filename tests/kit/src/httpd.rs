@@ -242,11 +242,16 @@ impl Httpd {
 
     /// kill -9 of the whole server at once, parent and children.
     pub fn kill_all(&mut self) {
-        if let Some(process) = &self.process {
-            let pid = i32::try_from(process.id()).expect("a pid");
-            let _ = kill_process_group(Pid::from_raw(pid).expect("a living server"), Signal::KILL);
-            self.wait_end();
-        }
+        let Some(process) = &self.process else {
+            return;
+        };
+        let pid = i32::try_from(process.id()).expect("a pid");
+        let children = self.children();
+        let _ = kill_process_group(Pid::from_raw(pid).expect("a living server"), Signal::KILL);
+        self.wait_end();
+        // A child that is not quite gone still has the port.
+        let alive = |p: &process::Process| p.alive() && children.contains(&p.pid);
+        eventually(PATIENCE, || !process::all().iter().any(alive));
     }
 
     /// Starts again after a stop.

@@ -213,7 +213,7 @@ fn backends_of_one_die(
     pause(1.0);
     let lost = Instant::now();
     lose(&fleet.apps[0], w);
-    let noticed = eventually(Duration::from_secs(10), || readiness(&fleet.web1) == 503);
+    let noticed = eventually(LOST, || readiness(&fleet.web1) == 503);
     let moved = Instant::now() + NOTICED;
     pause(NOTICED.as_secs_f64() + 1.5);
     assert_eq!(readiness(&fleet.web1), 503);

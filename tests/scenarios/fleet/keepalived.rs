@@ -126,7 +126,7 @@ fn passers_by() -> LoadBuilder {
 /// The front has moved to `to` since `since` and stays there: how long it took, and what failed.
 #[track_caller]
 fn moved(what: &str, load: live_kit::Load, since: Instant, to: &str) -> Records {
-    eventually(NOTICED * 2, || who() == to);
+    eventually(LOST, || who() == to);
     let took = since.elapsed();
     pause(1.5);
     assert_eq!(who(), to);
