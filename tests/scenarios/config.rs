@@ -65,7 +65,10 @@ const WRONG_DIRECTIVES: &[(&str, &[&str])] = &[
         "<Proxy balancer://b>\nProxyLiveTemplate x livefall=2\n</Proxy>",
         &["ProxyLiveTemplate not allowed"],
     ),
-    ("ProxyLiveDrainFile", &["ProxyLiveDrainFile takes one argument"]),
+    (
+        "ProxyLiveDrainFile",
+        &["ProxyLiveDrainFile takes one argument"],
+    ),
     (
         "ProxyLiveDrainFile /etc",
         &["ProxyLiveDrainFile takes the path of a file", "read '/etc'"],

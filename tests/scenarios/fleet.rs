@@ -1,6 +1,7 @@
 //! Several httpds with the module behind HAProxy and behind keepalived, with the files of httpd-conf/fleet/: an
 //! instance drains, is killed, loses its backends, is new; and the front does the right thing.
 
+mod backends;
 mod haproxy;
 mod keepalived;
 

@@ -3,51 +3,21 @@
 use crate::builder::{Builder, Mpm};
 use crate::client::{Client, Failure, Reply};
 use crate::errorlog::{self, Line};
-use crate::load::{LoadBuilder, Record, all_at_once};
+use crate::load::{LoadBuilder, all_at_once};
 use crate::request::Request;
+use crate::who::Who;
 use crate::{eventually, process, sanitizer};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Time within which httpd must have started or stopped.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Access log of a httpd: which child served which request.
-#[derive(Debug, Clone)]
-pub(crate) struct Who(PathBuf);
-
-impl Who {
-    fn map(&self) -> HashMap<u64, u32> {
-        let text = fs::read_to_string(&self.0).unwrap_or_default();
-        let parse = |line: &str| {
-            let mut words = line.split(' ');
-            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-        };
-        text.lines().filter_map(parse).collect()
-    }
-
-    /// Sets `child`; httpd logs just after the last byte, so the last lines may be some ms away.
-    pub(crate) fn fill(&self, records: &mut [Record]) {
-        let end = Instant::now() + Duration::from_secs(2);
-        loop {
-            let map = self.map();
-            for record in records.iter_mut() {
-                record.child = map.get(&record.id).copied().unwrap_or(0);
-            }
-            let whole = records.iter().all(|r| r.child != 0 || r.failure.is_some());
-            if whole || Instant::now() > end {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
 
 /// A running server. Its drop stops it and panics on any unannounced warning or error line, a crash, or
 /// something left behind.

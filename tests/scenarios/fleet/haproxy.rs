@@ -5,7 +5,7 @@ use crate::common::QUICK;
 use live_kit::{Pending, Program, all_at_once, eventually, pause, scenario, scenario_within};
 use std::thread::JoinHandle;
 
-const LIMIT: Duration = Duration::from_secs(150);
+pub const LIMIT: Duration = Duration::from_secs(150);
 
 /// HAProxy with the sample configuration, in the foreground.
 fn haproxy(w: &World) -> Program {
@@ -47,15 +47,15 @@ fn wait_ready(httpd: &Httpd) {
 }
 
 /// Both are ready and HAProxy uses both.
-struct Fleet {
-    web1: Httpd,
-    web2: Httpd,
-    apps: [Apps; 2],
+pub struct Fleet {
+    pub web1: Httpd,
+    pub web2: Httpd,
+    pub apps: [Apps; 2],
     _front: Program,
 }
 
 impl Fleet {
-    fn start(w: &mut World) -> Fleet {
+    pub fn start(w: &mut World) -> Fleet {
         let apps = places(w);
         let (web1, web2) = (web1(w).start(), web2(w).start());
         wait_ready(&web1);
@@ -86,21 +86,24 @@ impl Fleet {
 }
 
 /// Users with kept connections, and users with a new one for each request.
-struct Users {
+pub struct Users {
     kept: live_kit::Load,
     fresh: live_kit::Load,
 }
 
 impl Users {
-    fn start() -> Users {
+    pub fn start() -> Users {
+        // Alone at first, so that half of them are given to each instance.
+        let kept = users().per_connection(usize::MAX).start();
+        pause(0.3);
         Users {
-            kept: users().per_connection(1000).start(),
+            kept,
             fresh: users().per_connection(1).start(),
         }
     }
 
     /// Records of kept and of new connections.
-    fn stop(self) -> [Records; 2] {
+    pub fn stop(self) -> [Records; 2] {
         [self.kept.stop(), self.fresh.stop()]
     }
 }
@@ -154,6 +157,7 @@ fn an_instance_drains() {
             at_web1,
             kept.len() + fresh.len(),
         );
+        assert!(!kept.before(drained).from("web1").is_empty());
         assert!(!fresh.from("web1").since(drained + stopped).is_empty());
         let (by, failures) = answered(slow);
         assert_eq!((by, failures), ([at_web1, 6 - at_web1], Vec::new()));
@@ -183,6 +187,7 @@ fn an_instance_is_killed() {
         let back = eventually(NOTICED * 2, || who() == "web1");
         let [kept, fresh] = load.stop();
         let (by, failures) = answered(slow);
+        assert!(!kept.before(killed).from("web1").is_empty());
         println!(
             "figure: web1 killed: lost {} of {} requests on kept connections, {} of {} on new ones, the last {:?} after the kill, and {} slow ones; back in use {back:?} after its start",
             kept.failed().len(),
@@ -198,95 +203,6 @@ fn an_instance_is_killed() {
             assert!(records.failed().len() <= 4, "{:?}", records.failed());
             records.since(dead).assert_clean(Duration::from_secs(3));
         }
-    });
-}
-
-/// Users of both kinds while web1 loses its backends by `lose`, and has them back by `give`.
-fn backends_of_one_die(
-    w: &mut World,
-    what: &str,
-    lose: fn(&Apps, &mut World),
-    give: fn(&Apps, &mut World),
-) {
-    let fleet = Fleet::start(w);
-    let load = Users::start();
-    pause(1.0);
-    let lost = Instant::now();
-    lose(&fleet.apps[0], w);
-    let noticed = eventually(LOST, || readiness(&fleet.web1) == 503);
-    let moved = Instant::now() + NOTICED;
-    pause(NOTICED.as_secs_f64() + 1.5);
-    assert_eq!(readiness(&fleet.web1), 503);
-    let given = Instant::now();
-    give(&fleet.apps[0], w);
-    let ready = eventually(Duration::from_secs(10), || readiness(&fleet.web1) == 200);
-    let back = eventually(NOTICED, || who() == "web1") + ready;
-    pause(0.5);
-    let [kept, fresh] = load.stop();
-    println!(
-        "figure: backends of web1 {what}: readiness 503 after {noticed:?}; the last new connection after {:?}; {} of {} requests failed on new connections, the last after {:?}, {} on kept ones, the last after {:?}; back in use after {back:?}",
-        last_of(&fresh.before(given), "web1", lost),
-        fresh.failed().len(),
-        fresh.len(),
-        last_failure(&fresh, lost),
-        kept.failed().len(),
-        last_failure(&kept, lost),
-    );
-    assert!(!fresh.from("web1").since(given).is_empty());
-    for records in [kept, fresh] {
-        let later = records.since(moved);
-        later.assert_clean(Duration::from_secs(3));
-        assert!(!later.before(given).is_empty());
-        assert!(later.before(given).from("web1").is_empty());
-    }
-    drop(fleet);
-}
-
-#[test]
-fn backends_of_one_are_killed() {
-    scenario_within(LIMIT, |w: &mut World| {
-        backends_of_one_die(w, "killed", |a, _| a.kill(), |a, _| a.revive());
-    });
-}
-
-#[test]
-fn backends_of_one_vanish() {
-    scenario_within(LIMIT, |w: &mut World| {
-        backends_of_one_die(w, "vanished", Apps::vanish, |_, w| w.appear_all());
-    });
-}
-
-/// Everybody's backends are gone: no instance is ready, and users get an answer that says so, not a connection that
-/// just ends.
-#[test]
-fn all_backends_die() {
-    scenario(|w: &mut World| {
-        let fleet = Fleet::start(w);
-        let load = users().per_connection(1).start();
-        pause(0.5);
-        fleet.apps.iter().for_each(Apps::kill);
-        for httpd in [&fleet.web1, &fleet.web2] {
-            eventually(NOTICED, || readiness(httpd) == 503);
-        }
-        pause(3.0);
-        let (dead, said) = (Instant::now(), ask().expect("an answer"));
-        assert_eq!(said.status, 503);
-        pause(1.0);
-        let healed = Instant::now();
-        fleet.apps.iter().for_each(Apps::revive);
-        for httpd in [&fleet.web1, &fleet.web2] {
-            eventually(NOTICED, || readiness(httpd) == 200);
-        }
-        let well = Instant::now();
-        pause(2.0);
-        let records = load.stop();
-        let cut = records.0.iter().filter(|r| r.failure.is_some()).count();
-        assert_eq!(cut, 0, "{:?}", records.failed());
-        let by_status = records.since(dead).before(healed).by_status();
-        assert_eq!(by_status.into_keys().collect::<Vec<_>>(), [503]);
-        records
-            .since(well + Duration::from_millis(200))
-            .assert_clean(QUICK);
     });
 }
 
@@ -374,5 +290,44 @@ fn the_users_address() {
         // The test and HAProxy come from the address they connect to.
         eventually(NOTICED, || log().contains("192.0.2.10 192.0.2.11 /\n"));
         assert!(!log().contains("192.0.2.11 192.0.2.11 /\n"), "{}", log());
+    });
+}
+
+/// The machine of web1 loses its power: nothing there says so. New connections are made to web2 instead, those that
+/// wait for web1 end within seconds.
+#[test]
+fn a_machine_vanishes() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let fleet = Fleet::start(w);
+        let load = Users::start();
+        pause(1.0);
+        let (slow, at_web1) = fleet.slow(20);
+        let gone = Instant::now();
+        w.vanish("192.0.2.11");
+        let ended = || slow.iter().filter(|one| one.is_finished()).count();
+        let ended = eventually(Duration::from_secs(12), || ended() == at_web1);
+        pause(1.0);
+        w.appear("192.0.2.11");
+        let back = eventually(NOTICED * 2, || who() == "web1");
+        let [kept, fresh] = load.stop();
+        println!(
+            "figure: machine of web1 vanished: its last new connection after {:?}, the slowest new one took {:?}; lost {} of {} requests on kept connections, the last after {:?}, {} on new ones, and {at_web1} slow ones after {ended:?}; back in use after {back:?}",
+            last_of(&fresh.before(gone + Duration::from_secs(4)), "web1", gone),
+            fresh.since(gone + Duration::from_millis(100)).slowest(),
+            kept.failed().len(),
+            kept.len(),
+            last_failure(&kept, gone),
+            fresh.failed().len(),
+        );
+        assert!(!kept.before(gone).from("web1").is_empty());
+        let (by, failures) = answered(slow);
+        assert_eq!((by, failures.len()), ([0, 6 - at_web1], at_web1));
+        // One at a time for each of four clients; what began later is answered.
+        for records in [&kept, &fresh] {
+            assert!(records.failed().len() <= 4, "{:?}", records.failed());
+            assert!(last_failure(records, gone) < Duration::from_secs(12));
+        }
+        let later = fresh.since(gone + Duration::from_millis(100));
+        later.assert_clean(Duration::from_secs(4));
     });
 }
