@@ -1,6 +1,7 @@
 #!/bin/sh
 # Takes this httpd out of service without a failed request: the readiness page turns to
 # 503, the balancer in front stops sending users, requests under way finish, httpd ends.
+# (An address that moves, keepalived, has a limit of its own: docs/fleet.md.)
 #
 #     drain.sh          # drain and stop
 #     drain.sh start    # take the drain file away and start

@@ -135,11 +135,12 @@ fn readiness(httpd: &Httpd) -> u16 {
 
 /// Runs the sample script on this instance, waiting for so many seconds.
 fn drain(w: &World, name: &str, httpd: &Httpd, wait: u32) -> Child {
-    let root = httpd.root();
-    // What apachectl does, for a httpd with a directory of its own.
+    let pid = httpd.root().join("run/httpd.pid");
+    // What httpd does with `-k graceful-stop`; it would read its configuration before, and here load a module that
+    // may need the environment of a sanitizer.
     let ctl = format!(
-        "#!/bin/sh\nexec /usr/sbin/apache2 -d {0} -f {0}/httpd.conf -k \"$1\"\n",
-        root.display()
+        "#!/bin/sh\n[ \"$1\" = graceful-stop ] && kill -WINCH \"$(cat {})\"\n",
+        pid.display()
     );
     let ctl = w.file(&format!("{name}-ctl"), &ctl);
     let script = w.file(&format!("{name}-drain.sh"), &sample("drain.sh"));
@@ -151,7 +152,7 @@ fn drain(w: &World, name: &str, httpd: &Httpd, wait: u32) -> Child {
     Command::new(script)
         .env("DRAIN_FILE", drain_file(w, name))
         .env("DRAIN_WAIT", wait.to_string())
-        .env("PID_FILE", root.join("run/httpd.pid"))
+        .env("PID_FILE", pid)
         .env("APACHECTL", ctl)
         .spawn()
         .expect("the drain script")
