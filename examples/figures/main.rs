@@ -1,10 +1,11 @@
 //! Figures that ./apxs/bench prints besides throughput. Everything runs in namespaces of its own.
 //!
-//! `figures [names] [members] [many] [checks] [failover] [busy] [--busy MINUTES] [--mpm MPM]`: these parts; when none is named
-//! the first five, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
+//! `figures [names] [members] [many] [checks] [failover] [status] [busy] [--busy MINUTES] [--mpm MPM]`: these parts;
+//! when none is named the first five, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
 //! unless it is given.
 
 mod arrivals;
+mod beside;
 mod busy;
 mod checks;
 mod failover;
@@ -12,13 +13,14 @@ mod many;
 mod members;
 mod names;
 mod processes;
+mod status;
 mod times;
 
 use live_kit::{Mpm, World};
 
 /// Of the busy run when nothing else is said.
 const BUSY_MINUTES: u64 = 10;
-const USAGE: &str = "usage: figures [names] [members] [many] [checks] [failover] [busy] [--busy MINUTES] [--mpm event|prefork]";
+const USAGE: &str = "usage: figures [names] [members] [many] [checks] [failover] [status] [busy] [--busy MINUTES] [--mpm event|prefork]";
 
 fn main() {
     let wanted = Wanted::read(std::env::args().skip(1)).unwrap_or_else(|message| {
@@ -59,21 +61,24 @@ impl Wanted {
                         }
                     };
                 }
-                "names" | "members" | "many" | "checks" | "failover" | "busy" => {
+                "names" | "members" | "many" | "checks" | "failover" | "status" | "busy" => {
                     wanted.parts.push(arg)
                 }
                 _ => return Err(format!("unknown: {arg}")),
             }
         }
-        if wanted.parts.iter().any(|p| p == "busy") && wanted.busy_minutes == 0 {
+        if wanted.named("busy") && wanted.busy_minutes == 0 {
             wanted.busy_minutes = BUSY_MINUTES;
         }
         Ok(wanted)
     }
 
     fn has(&self, part: &str) -> bool {
-        let all = self.parts.is_empty();
-        all || self.parts.iter().any(|p| p == part)
+        self.parts.is_empty() || self.named(part)
+    }
+
+    fn named(&self, part: &str) -> bool {
+        self.parts.iter().any(|p| p == part)
     }
 }
 
@@ -96,6 +101,9 @@ fn figures(world: &mut World, wanted: &Wanted) {
             .iter()
             .filter(|mpm| wanted.mpm.is_none_or(|only| only == **mpm));
         mpms.for_each(|mpm| failover::run(world, *mpm));
+    }
+    if wanted.named("status") {
+        status::run(world);
     }
     if wanted.busy_minutes > 0 {
         busy::run(world, wanted.busy_minutes);

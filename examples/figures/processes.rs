@@ -35,6 +35,25 @@ pub fn cpu_of(pid: u32) -> f64 {
     cpu(&format!("/proc/{pid}/stat"))
 }
 
+/// CPU time of the threads that answer requests, in seconds: all but those of the module.
+pub fn serving_cpu(httpd: &Httpd) -> f64 {
+    let tasks = |pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let all = httpd.children().into_iter().flat_map(tasks);
+    let threads = all.flatten().flatten().map(|task| task.path());
+    threads
+        .filter(|path| {
+            let name = fs::read_to_string(path.join("comm"));
+            name.is_ok_and(|name| !name.starts_with("live-"))
+        })
+        .map(|path| {
+            // Nanoseconds on the CPU; clock ticks would be too coarse for so many threads.
+            let stat = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            let on_cpu = stat.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+            on_cpu.unwrap_or(0.0) / 1e9
+        })
+        .sum()
+}
+
 fn cpu(stat: &str) -> f64 {
     let stat = fs::read_to_string(stat).unwrap_or_default();
     // proc(5): behind the name in brackets comes field 3; user and system time are 14 and 15.

@@ -2,8 +2,9 @@
 //! intervals are kept, and what requests beside it feel.
 
 use super::peers::{Kind, Peers, Visits};
+use crate::beside::{Beside, ROUND, part};
 use crate::processes::{Monitor, cpu_of};
-use live_kit::{Backend, Httpd, LoadBuilder, Record, World, eventually, pause};
+use live_kit::{Backend, Httpd, World, eventually, pause};
 use std::time::{Duration, Instant};
 
 const TARGETS: usize = 1_000;
@@ -13,9 +14,8 @@ const INTERVAL: f64 = 1.0;
 /// The application that requests go to.
 const APP: &str = "127.0.0.2:9000";
 const PORTS: [(u16, Kind); 3] = [(9_010, Kind::Tcp), (9_011, Kind::Tls), (9_012, Kind::Http)];
-/// Loads on each httpd, and how long each takes.
+/// Loads on each httpd.
 const ROUNDS: usize = 8;
-const ROUND: Duration = Duration::from_secs(1);
 
 pub fn run(world: &mut World) {
     println!(
@@ -28,17 +28,17 @@ pub fn run(world: &mut World) {
         .filter(|n| is_gone(*n))
         .for_each(|n| world.vanish(&address(n)));
     let stock = world.httpd().expect("").config(&config(false)).start();
-    let [before] = Beside::of([&stock]);
-    let httpd = live(world);
+    let [before] = beside([&stock]);
+    let httpd = start(world);
     costs(&httpd, &peers);
-    let [beside, stock] = Beside::of([&httpd, &stock]);
-    let ratio = ratio(&beside, &stock);
+    let [live, stock] = beside([&httpd, &stock]);
     before.print("requests, stock httpd, before the probes began");
     stock.print("requests, stock httpd, while they run");
-    beside.print("requests, the httpd that probes");
+    live.print("requests, the httpd that probes");
     println!(
-        "{:<58} {ratio:.3}",
-        "requests, the httpd that probes / stock, beside each other"
+        "{:<58} {:.3}",
+        "requests, the httpd that probes / stock, beside each other",
+        live.ratio(&stock)
     );
     let log = httpd.error_log();
     let of_app = |line: &&str| line.contains(APP) && line.contains(":warn]");
@@ -86,7 +86,7 @@ fn config(live: bool) -> String {
     text
 }
 
-fn live(world: &mut World) -> Httpd {
+fn start(world: &mut World) -> Httpd {
     let httpd = world.httpd().expect("").live(&config(true)).start();
     let gone = (0..TARGETS).filter(|n| is_gone(*n)).count();
     eventually(Duration::from_secs(60), || {
@@ -152,66 +152,17 @@ fn intervals(visits: &Visits) {
     );
 }
 
-/// The value that so many percent of these, sorted, do not exceed; 0 of none.
-fn part(sorted: &[f64], percent: usize) -> f64 {
-    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or(0.0)
-}
-
-/// What requests of one httpd meet: as many as possible, and a steady few.
-#[derive(Default)]
-struct Beside {
-    per_second: Vec<f64>,
-    /// Of the steady ones, in milliseconds.
-    took: Vec<f64>,
-    failed: usize,
-}
-
-impl Beside {
-    /// Of each of these, in short alternating rounds.
-    fn of<const N: usize>(httpds: [&Httpd; N]) -> [Beside; N] {
-        let mut all = std::array::from_fn(|_| Beside::default());
-        let load = |httpd: &Httpd| httpd.load().path("/app/");
-        for httpd in httpds {
-            load(httpd).run(ROUND);
+/// Loads on each of these, in short alternating rounds.
+fn beside<const N: usize>(httpds: [&Httpd; N]) -> [Beside; N] {
+    let mut all = std::array::from_fn(|_| Beside::default());
+    let load = |httpd: &Httpd| httpd.load().path("/app/");
+    for httpd in httpds {
+        load(httpd).run(ROUND);
+    }
+    for _ in 0..ROUNDS {
+        for (httpd, one) in httpds.iter().zip(&mut all) {
+            one.add(load(httpd));
         }
-        for _ in 0..ROUNDS {
-            for (httpd, one) in httpds.iter().zip(&mut all) {
-                one.add(load(httpd));
-            }
-        }
-        all
     }
-
-    fn add(&mut self, load: LoadBuilder) {
-        let began = Instant::now();
-        let fast = load.clone().pause(Duration::ZERO).run(ROUND);
-        self.per_second
-            .push(fast.len() as f64 / began.elapsed().as_secs_f64());
-        let steady = load.run(ROUND);
-        let millis = |r: &Record| r.took.as_secs_f64() * 1e3;
-        self.took.extend(steady.0.iter().map(millis));
-        // A busy event MPM closes kept-alive connections, now and then under a request: with stock httpd as well.
-        self.failed += fast.failed().len() + steady.failed().len();
-    }
-
-    fn print(mut self, what: &str) {
-        self.per_second.sort_by(f64::total_cmp);
-        self.took.sort_by(f64::total_cmp);
-        println!(
-            "{what:<58} {:.0}/s at full speed; steady: median {:.2} ms, 99 of 100 {:.2} ms; {} failed",
-            part(&self.per_second, 50),
-            part(&self.took, 50),
-            part(&self.took, 99),
-            self.failed
-        );
-    }
-}
-
-/// The median of `live`'s throughput against `stock`'s of the same round.
-fn ratio(live: &Beside, stock: &Beside) -> f64 {
-    let both = live.per_second.iter().zip(&stock.per_second);
-    let mut ratios: Vec<f64> = both.map(|(live, stock)| live / stock).collect();
-    ratios.sort_by(f64::total_cmp);
-    part(&ratios, 50)
+    all
 }
