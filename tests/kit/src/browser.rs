@@ -132,7 +132,34 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// Starts one. On a machine under load Chromium sometimes ends by itself before it has said a word: again then.
     pub fn start() -> Self {
+        for _ in 0..5 {
+            let mut browser = Self::launch();
+            if browser.says_something() {
+                return browser;
+            }
+        }
+        panic!("Chromium does not start (is the package chromium installed?)");
+    }
+
+    fn says_something(&mut self) -> bool {
+        let hello = b"{\"id\":0,\"method\":\"Browser.getVersion\"}\0";
+        let mut piece = [0; 4_096];
+        let mut said = Vec::new();
+        if self.pipe.write_all(hello).is_err() {
+            return false;
+        }
+        while !said.ends_with(&[0]) {
+            match self.pipe.read(&mut piece) {
+                Ok(count) if count > 0 => said.extend(&piece[..count]),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn launch() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("live-browser-{}-{number}", std::process::id());

@@ -100,10 +100,11 @@ fn under_load(w: &mut World, mpm: Mpm) {
     let builder = troubled(w.httpd().mpm(mpm).children(children).threads(8).live(&text));
     let mut httpd = start_pool(builder, &[&a, &b]);
     eventually(PATIENCE, || ready(&httpd).0 == 200);
-    let load = httpd.load().clients(2).start();
+    // A kept-alive client can lose a request to a reload of any httpd: here each has a connection of its own.
+    let load = httpd.load().clients(2).per_connection(1).start();
     let pages: Vec<_> = FORMS[..4]
         .iter()
-        .map(|form| httpd.load().clients(1).path(form).start())
+        .map(|form| httpd.load().clients(1).per_connection(1).path(form).start())
         .collect();
     for round in 0..3 {
         a.kill();
@@ -119,7 +120,12 @@ fn under_load(w: &mut World, mpm: Mpm) {
     assert_eq!(wrong, 0, "of {}", records.0.len());
     for page in pages {
         let records = page.stop();
-        assert!(records.0.len() > 20 && records.0.iter().all(|r| r.status == 200));
+        let wrong: Vec<_> = records.0.iter().filter(|r| r.status != 200).collect();
+        assert!(
+            wrong.is_empty() && records.0.len() > 20,
+            "{wrong:?} of {}",
+            records.0.len()
+        );
     }
 }
 
