@@ -78,15 +78,14 @@ impl Planned {
         speaks_tls(&self.worker.scheme())
     }
 
-    /// The same for a member that came at run time: only in this epoch, and its route may be edited before all
-    /// children have seen it. No balancer has two members with one URL.
-    pub fn late_identity(&self) -> String {
-        format!(
-            "{} {} {}",
-            self.server.name(),
-            self.balancer,
-            self.worker.name()
-        )
+    /// The tag of a member that came at run time, the same in all epochs: its counts go on. Its route may be edited
+    /// before all children have seen it. No balancer has two members with one URL.
+    pub fn late_tag(&self) -> Tag {
+        // No slot of the parent's is assigned in it.
+        const NO_EPOCH: u64 = 0;
+        let (server, balancer) = (self.server.name(), &self.balancer);
+        let text = format!("{server} {balancer} {}", self.worker.name());
+        Tag::new(&text, NO_EPOCH)
     }
 
     /// The port that is probed.

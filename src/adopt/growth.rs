@@ -151,10 +151,9 @@ impl Growth {
             };
             (task.id, task.tag) = slot;
         }
-        // Last: whoever has a seat has the rest.
-        let Some(seat) = slot(child, &planned.late_identity(), leads) else {
-            return none;
-        };
+        // Last: whoever has a seat has the rest (or had it in the last epoch).
+        let seat = slot_of(child, planned.late_tag(), "", leads);
+        let Some(seat) = seat else { return none };
         planned.seat = Some(seat);
         if let Some(name) = name_of[0] {
             planned.source = Source::Name(names[name].id, names[name].tag);
@@ -220,7 +219,10 @@ fn has_peers(child: &Child, group: &Group) {
 
 /// The slot for this key: the leader gives it, the others wait for that.
 fn slot<I: LateId>(child: &Child, key: &str, leads: bool) -> Option<(I, Tag)> {
-    let tag = Tag::new(key, child.epoch);
+    slot_of(child, Tag::new(key, child.epoch), key, leads)
+}
+
+fn slot_of<I: LateId>(child: &Child, tag: Tag, key: &str, leads: bool) -> Option<(I, Tag)> {
     let id = if leads {
         child.board.claim_late(tag, key)
     } else {
@@ -231,6 +233,8 @@ fn slot<I: LateId>(child: &Child, key: &str, leads: bool) -> Option<(I, Tag)> {
 
 /// Another child has led when the member was taken up.
 fn has_seat(child: &Child, planned: &Planned) -> bool {
-    let tag = Tag::new(&planned.late_identity(), child.epoch);
-    child.board.find_late::<WorkerId>(tag).is_some()
+    child
+        .board
+        .find_late::<WorkerId>(planned.late_tag())
+        .is_some()
 }

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::groups::Group;
 use super::observe;
 use super::plan::Plan;
+use super::recover;
 use super::tell::{self, Change};
 use crate::board::{Board, Counter, Kick};
 use crate::ffi::clock;
@@ -136,7 +137,7 @@ impl Marks {
             }
         }
         if group.recovers && role == Role::Leads {
-            recover(child, group);
+            recover::step(child, group);
         }
     }
 }
@@ -344,32 +345,6 @@ pub fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
     board.kept_until(id, tag).min(latest)
 }
 
-/// force_recovery() of mod_proxy_balancer.c takes a member with HC_FAIL for one that is not in error, and
-/// so never comes to the others' help: done here in its place.
-fn recover(child: &Child, group: &Group) {
-    let members: Vec<_> = group.members().collect();
-    let workers = || members.iter().map(|(worker, _)| worker);
-    let open = |w: &Worker| w.is_open() && !w.is_in_error() && !w.is_failed();
-    // Marks of mod_proxy_hcheck are httpd's own matter.
-    let is_ours = |at: Option<usize>| {
-        let entry = at.and_then(|at| child.entries.get(at));
-        entry.is_some_and(|e| !e.planned.settings.observe && !e.planned.worker.is_hchecked())
-    };
-    let marked = |(w, at): &(Worker, Option<usize>)| w.is_failed() && is_ours(*at);
-    if workers().any(open) || !members.iter().any(marked) {
-        return;
-    }
-    // Observed members too: without the marks of live ones httpd would do it itself.
-    for worker in workers().filter(|w| w.is_in_error()) {
-        log!(
-            Level::Debug,
-            "worker {}: no member is usable: its error state ends (forcerecovery)",
-            worker.name()
-        );
-        worker.forgive();
-    }
-}
-
 /// Before the children start: what the board knows of members, and the time-outs of connects.
 pub fn before_children(plan: &Plan) {
     let child = Child::preview(plan);
@@ -384,5 +359,11 @@ pub fn before_children(plan: &Plan) {
     quiet.grow(&child);
     for group in &child.groups {
         quiet.group(&child, group, Role::Follows { speaks: false });
+    }
+    // A worker with another route, or in another virtual host, is not new where its backend is known.
+    for (entry, mark) in child.entries.iter().zip(&quiet.marks) {
+        let alone = || verdict::balancer(&[member(entry, entry.is_expired())])[0];
+        let verdict = mark.verdict.unwrap_or_else(alone);
+        child.leave_known(entry, verdict, entry.is_expired());
     }
 }

@@ -12,6 +12,7 @@ pub mod keeper;
 pub mod marks;
 pub mod observe;
 pub mod plan;
+pub mod recover;
 pub mod registry;
 pub mod request;
 pub mod rescue_log;

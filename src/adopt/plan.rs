@@ -1,6 +1,6 @@
 //! What the parent decides in post_config: which workers are live, and their slots on the board.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -148,7 +148,7 @@ impl Life {
         let keys: Vec<&str> = tasks.targets.iter().map(|t| t.key.as_str()).collect();
         let targets = self.targets.plan(epoch, &keys, oldest);
         let targets = targets.map_err(|full| format!("too many addresses to probe: {full}"))?;
-        let texts: Vec<String> = workers.iter().map(Planned::identity).collect();
+        let texts = identities(workers);
         let keys: Vec<&str> = texts.iter().map(String::as_str).collect();
         let seats = self.workers.plan(epoch, &keys, oldest);
         let seats = seats.map_err(|full| format!("too many live workers: {full}"))?;
@@ -186,7 +186,7 @@ impl Life {
     fn begin_epoch(&mut self) {
         self.epoch += 1;
         self.board.free_late();
-        self.board.announce_epoch(self.epoch);
+        self.board.announce_epoch(self.epoch, clock::now_ms());
         // The last leader may have been gone for long: its successor has the usual time to speak up.
         self.board.heartbeat(clock::now_ms());
         let event = Event::of_module(format!("configuration {} in force", self.epoch), "");
@@ -207,6 +207,25 @@ impl Life {
         }
         oldest
     }
+}
+
+/// What tells the workers apart. Virtual hosts may be alike in all of it: their order does it then.
+fn identities(workers: &[Planned]) -> Vec<String> {
+    numbered(workers.iter().map(Planned::identity))
+}
+
+fn numbered(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    texts
+        .map(|text| {
+            let count = seen.entry(text.clone()).or_default();
+            *count += 1;
+            match *count {
+                1 => text,
+                again => format!("{text} #{again}"),
+            }
+        })
+        .collect()
 }
 
 /// Workers that had `connectiontimeout` before mod_proxy_balancer may have restored members.
@@ -247,3 +266,15 @@ pub fn restore(main: Server) {
 
 /// How long a child waits between looks at the board when nothing happens.
 pub const IDLE_TICK: Duration = Duration::from_millis(400);
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn no_two_workers_have_one_seat() {
+        let texts = ["a", "b", "a", "a", "c"].map(str::to_owned);
+        let found = numbered(texts.into_iter());
+        assert_eq!(found, ["a", "b", "a #2", "a #3", "c"]);
+    }
+}

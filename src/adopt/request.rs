@@ -25,6 +25,8 @@ struct Attempt {
     again: bool,
     /// It rescues the request.
     rescues: bool,
+    /// The request was rescued, and is counted when it is answered.
+    rescued: bool,
     id: u64,
     /// What the request was like before; None if the worker is not ours.
     saved: Option<Saved>,
@@ -123,13 +125,14 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
         return Enter::Inner;
     }
     let entry = entry_of(child, worker).filter(|_| !remote);
-    if entry.is_none() && top == 0 {
+    let history = request.history();
+    let rescued = history.as_ref().is_some_and(|h| h.is_rescued());
+    if entry.is_none() && top == 0 && !rescued {
         return Enter::Pass;
     }
-    let history = request.history();
     let again = history.is_some();
     let observed = || entry.is_some_and(|at| child.observes(at));
-    let rescues = history.as_ref().is_some_and(|h| h.is_rescued()) && !observed();
+    let rescues = rescued && !observed();
     if let Some(at) = entry {
         child.refresh_for_request(at);
         if let Some(history) = history {
@@ -141,6 +144,7 @@ pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> E
         entry,
         again,
         rescues,
+        rescued,
         id: child.next_attempt(),
         saved: entry.map(|_| request.save()),
         failure: None,
@@ -230,6 +234,9 @@ pub enum How {
 }
 
 fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<Over> {
+    if attempt.rescued && how == How::Succeeded {
+        child.count_rescued(request);
+    }
     let entry = attempt.entry?;
     let suspended = how == How::Suspended;
     let Some(first) = &attempt.touched[0] else {
@@ -247,9 +254,6 @@ fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<
     let how = if dropped { How::Failed } else { how };
     if how == How::Succeeded {
         child.succeeded(entry);
-        if attempt.rescues {
-            child.count_rescued(request);
-        }
     }
     // Spelled out: this runs for every request, and a chain of iterators costs more than it does.
     let mut last = first;

@@ -38,6 +38,7 @@ impl Child {
             Verdict::Out if expired => Known::Expired,
             Verdict::Out => Known::Out,
             Verdict::LastResort => Known::LastResort,
+            Verdict::In if entry.has_no_route() => Known::NoRoute,
             // New addresses of a worker that was in use are used at once.
             Verdict::In if self.board.known(id, tag).0 != Known::Nothing => Known::In,
             Verdict::In if entry.is_decided() => Known::In,

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::Board;
 use super::layout::{
-    BUDGET_AT, COUNTERS_AT, COUNTERS_MAX, EPOCH_AT, GENERATION_AT, LEADER_HEARTBEAT_AT,
-    LEADER_PID_AT, LEADER_SINCE_AT, TICKET_AT,
+    BUDGET_AT, COUNTERS_AT, COUNTERS_MAX, EPOCH_AT, EPOCH_SINCE_AT, GENERATION_AT,
+    LEADER_HEARTBEAT_AT, LEADER_PID_AT, LEADER_SINCE_AT, READY_AT, TICKET_AT,
 };
 use super::slot::RETRIES;
 use crate::logic::budget;
@@ -101,9 +101,27 @@ impl Board {
         self.words[EPOCH_AT].load(Ordering::Acquire)
     }
 
-    /// Announces a new configuration. Parent only, which counts epochs in its own memory.
-    pub fn announce_epoch(&self, epoch: u64) {
+    /// Announces a new configuration. Parent only, which counts epochs in its own memory. `now_ms` is monotonic.
+    pub fn announce_epoch(&self, epoch: u64, now_ms: u64) {
+        self.words[EPOCH_SINCE_AT].store(now_ms, Ordering::Relaxed);
         self.words[EPOCH_AT].store(epoch, Ordering::Release);
+    }
+
+    /// When the newest configuration was announced, in monotonic milliseconds.
+    pub fn epoch_since_ms(&self) -> u64 {
+        self.words[EPOCH_SINCE_AT].load(Ordering::Relaxed)
+    }
+
+    /// Whether this server has been ready since it was started.
+    pub fn was_ready(&self) -> bool {
+        self.words[READY_AT].load(Ordering::Relaxed) != 0
+    }
+
+    /// It is ready.
+    pub fn set_ready(&self) {
+        if !self.was_ready() {
+            self.words[READY_AT].store(1, Ordering::Relaxed);
+        }
     }
 
     /// Who leads now.

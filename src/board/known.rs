@@ -19,14 +19,17 @@ pub enum Known {
     LastResort,
     /// Out because `livestale` has run out.
     Expired,
+    /// This machine has no route to any of its addresses: no verdict about the backend, but no request gets there.
+    NoRoute,
 }
 
-const ALL: [Known; 5] = [
+const ALL: [Known; 6] = [
     Known::Nothing,
     Known::In,
     Known::Out,
     Known::LastResort,
     Known::Expired,
+    Known::NoRoute,
 ];
 const BITS: u32 = 8;
 

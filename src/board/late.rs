@@ -111,11 +111,14 @@ impl Board {
         Some(id)
     }
 
-    /// Frees all slots that were given away at run time. Parent only, before children know a new epoch.
+    /// Frees the slots that were given away at run time. Parent only, before children know a new epoch. Workers keep
+    /// theirs, with their counts, as long as half of the slots are free.
     pub fn free_late(&self) {
         self.free_late_of::<NameId>();
         self.free_late_of::<TargetId>();
-        self.free_late_of::<WorkerId>();
+        if self.late_used::<WorkerId>() > self.late_capacity() / 2 {
+            self.free_late_of::<WorkerId>();
+        }
     }
 
     fn free_late_of<I: LateId>(&self) {

@@ -39,6 +39,9 @@ pub const TARGETS_USED_AT: usize = 18;
 pub const NAMES_LATE_AT: usize = 19;
 pub const TARGETS_LATE_AT: usize = 20;
 pub const WORKERS_LATE_AT: usize = 21;
+/// When the newest epoch began, and whether this server was ever ready.
+pub const EPOCH_SINCE_AT: usize = 22;
+pub const READY_AT: usize = 23;
 pub const LEADER_PID_AT: usize = 24;
 pub const LEADER_SINCE_AT: usize = 25;
 pub const LEADER_HEARTBEAT_AT: usize = 26;

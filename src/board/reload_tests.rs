@@ -153,7 +153,7 @@ fn reloads_shrink_and_grow() {
     let mut views = Views::new();
     let mut freed = 0;
     for epoch in 1..=200 {
-        board.announce_epoch(epoch);
+        board.announce_epoch(epoch, 1);
         let names = names(epoch);
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         let oldest = board.children().map(|(_, _, epoch)| epoch).min();

@@ -250,7 +250,7 @@ fn numbers_wrap() {
     assert_eq!(board.bump_generation(), 0);
     assert_eq!(board.generation(), 0);
     assert_eq!(board.bump_generation(), 1);
-    board.announce_epoch(1);
+    board.announce_epoch(1, 1);
     assert_eq!(board.epoch(), 1);
     assert_eq!(board.epoch(), 1);
 

@@ -42,7 +42,7 @@ fn wild_bytes() {
             opened += 1;
         }
         board.leader();
-        board.announce_epoch(board.epoch().wrapping_add(1));
+        board.announce_epoch(board.epoch().wrapping_add(1), 1);
         board.bump_generation();
         for (index, pid, _) in board.children() {
             assert!(index < SMALL.children as usize && pid != 0);

@@ -55,8 +55,11 @@ void live_respond(request_rec *r, int status, const char *type, const char *body
 {
     /* What a kept-alive client sends next must not be taken for the end of this request. */
     ap_discard_request_body(r);
-    r->status = status;
-    r->status_line = NULL;
+    /* As the document of an error (ErrorDocument) the page does not change what the error was. */
+    if (status != HTTP_OK) {
+        r->status = status;
+        r->status_line = NULL;
+    }
     ap_set_content_type(r, apr_pstrdup(r->pool, type));
     ap_set_content_length(r, (apr_off_t)size);
     if (!r->header_only) {

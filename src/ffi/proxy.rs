@@ -34,10 +34,18 @@ impl Server {
         self.0 as usize
     }
 
-    /// `ServerName` and port, if it has one (the main server may have none).
+    /// `ServerName` and port: that of a virtual host's first address when its `ServerName` has none. The main server
+    /// may have none at all.
     pub fn name(self) -> String {
-        // SAFETY: a live server_rec; its name is NULL or a C string in pconf.
-        let (name, port) = unsafe { (text((*self.0).server_hostname), (*self.0).port) };
+        // SAFETY: a live server_rec; its name is NULL or a C string in pconf, its addresses NULL or a list there.
+        let (name, port) = unsafe {
+            let addrs = (*self.0).addrs.as_ref().filter(|_| self.is_virtual());
+            let port = match (*self.0).port {
+                0 => addrs.map_or(0, |addr| addr.host_port),
+                port => port,
+            };
+            (text((*self.0).server_hostname), port)
+        };
         match port {
             0 => name,
             port => format!("{name}:{port}"),

@@ -73,6 +73,11 @@ impl Reason {
         matches!(self, Self::Local(_))
     }
 
+    /// Whether this machine has no way to the address at all (`ENETUNREACH`, `ENETDOWN`).
+    pub fn is_no_route(self) -> bool {
+        matches!(self, Self::Local(errno) if is_of_network(errno))
+    }
+
     /// Whether nothing came in time: a lost packet can look like it.
     pub const fn is_time_out(self) -> bool {
         matches!(self, Self::Timeout | Self::Silent(_))

@@ -43,7 +43,11 @@ impl Sight for Here {
 
     fn ready(&self) -> Ready {
         let look = child::current().map(Look::new);
-        ready::ready(drained(), look.iter().flat_map(Look::pools))
+        let ready = ready::ready(drained(), look.iter().flat_map(Look::pools));
+        if let (Some(child), true) = (child::current(), ready.ready) {
+            child.board.set_ready();
+        }
+        ready
     }
 
     fn balancer(&self, name: &str) -> Result<Ready, Vec<&str>> {

@@ -173,7 +173,7 @@ pub enum State {
     Down,
     /// Down, but in use because nothing better is left.
     LastResort,
-    /// In httpd's own error state.
+    /// In httpd's own error state, or out of reach because this machine has no route.
     Error,
 }
 

@@ -4,7 +4,7 @@ use super::ready::{Fitness, Pool};
 use crate::adopt::child::Child;
 use crate::adopt::entry::Entry;
 use crate::adopt::groups::Group;
-use crate::adopt::marks;
+use crate::adopt::{marks, recover};
 use crate::board::Known;
 use crate::ffi::clock;
 use crate::ffi::proxy::Worker;
@@ -12,22 +12,30 @@ use crate::ffi::proxy::Worker;
 /// A leader that is silent for longer counts as lost, as for the keeper.
 const HEARTBEAT_LOST_MS: u64 = 3_300;
 
+/// So long DNS and the first probe of a worker that came with a reload may take.
+const PATIENCE_MS: u64 = 10_000;
+
 /// A look at one instant.
 pub struct Look<'a> {
     child: &'a Child,
     now_ms: u64,
     /// Nobody leads: what leaders have decided is out of force.
     pub lost: bool,
+    /// A reload has just been: a server that was ready is not taken out because of a worker that came with it.
+    patient: bool,
 }
 
 impl<'a> Look<'a> {
     pub fn new(child: &'a Child) -> Self {
         let now_ms = clock::now_ms();
-        let beat = child.board.leader().heartbeat_ms;
+        let board = child.board;
+        let beat = board.leader().heartbeat_ms;
+        let age_ms = now_ms.saturating_sub(board.epoch_since_ms());
         Self {
             child,
             now_ms,
             lost: now_ms.saturating_sub(beat) > HEARTBEAT_LOST_MS,
+            patient: board.was_ready() && age_ms < PATIENCE_MS,
         }
     }
 
@@ -56,33 +64,47 @@ impl<'a> Look<'a> {
 
     /// What the best member is good for.
     pub fn best(&self, group: &Group) -> Fitness {
+        let forgiven = recover::are_forgiven(self.child, group);
         let fitness = |(worker, at): (Worker, Option<usize>)| {
             let entry = at.and_then(|at| self.child.entries.get(at));
-            entry.map_or_else(|| self.stranger(worker), |entry| self.of(entry))
+            let own = entry.filter(|entry| !entry.planned.settings.observe);
+            let error = || own.map_or_else(|| lasts(worker), |e| self.is_in_lasting_error(e));
+            match !worker.is_open() || worker.is_failed() || (!forgiven && error()) {
+                true => Fitness::None,
+                false => own.map_or(Fitness::Usable, |entry| self.known(entry)),
+            }
         };
         group.members().map(fitness).max().unwrap_or(Fitness::None)
     }
 
-    /// What a live worker is good for.
-    pub fn of(&self, entry: &Entry) -> Fitness {
-        let planned = &entry.planned;
-        let worker = planned.worker;
-        if planned.settings.observe {
+    /// What a live worker outside of balancers is good for.
+    fn of(&self, entry: &Entry) -> Fitness {
+        let worker = entry.planned.worker;
+        match (
+            worker.is_open() && !worker.is_failed(),
+            entry.planned.settings.observe,
+        ) {
+            (false, _) => Fitness::None,
             // httpd does with it what it does without the module.
-            return self.stranger(worker);
+            (true, true) => Fitness::Usable,
+            (true, false) => self.known(entry),
         }
-        if !worker.is_open() || worker.is_failed() || self.is_in_lasting_error(entry) {
-            return Fitness::None;
-        }
+    }
+
+    /// What leaders have decided.
+    fn known(&self, entry: &Entry) -> Fitness {
+        let planned = &entry.planned;
         let known = planned
             .seat
             .map_or(Known::In, |(id, tag)| self.child.board.known(id, tag).0);
         match known {
-            _ if self.lost => Fitness::Usable,
+            Known::Nothing if self.patient => Fitness::Usable,
             Known::Nothing => Fitness::Starting,
+            // No child probes, nor asks DNS: as httpd sees it.
+            _ if self.lost => Fitness::Usable,
             Known::LastResort => Fitness::LastResort,
             // Marks follow in a moment.
-            Known::Out | Known::Expired => Fitness::None,
+            Known::Out | Known::Expired | Known::NoRoute => Fitness::None,
             Known::In => Fitness::Usable,
         }
     }
@@ -101,14 +123,11 @@ impl<'a> Look<'a> {
             .is_some_and(|(id, tag)| self.child.board.is_provoked(id, tag, self.now_ms / 1_000));
         kept || !(released || provoked || may_be_retried(worker))
     }
+}
 
-    fn stranger(&self, worker: Worker) -> Fitness {
-        let error = worker.is_in_error() && !may_be_retried(worker);
-        match worker.is_open() && !worker.is_failed() && !error {
-            true => Fitness::Usable,
-            false => Fitness::None,
-        }
-    }
+/// Whether httpd keeps a worker in its error state.
+fn lasts(worker: Worker) -> bool {
+    worker.is_in_error() && !may_be_retried(worker)
 }
 
 /// Whether mod_proxy would end its error for the next request.

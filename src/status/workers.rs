@@ -151,12 +151,13 @@ fn state(child: &Child, look: &Look, entry: &Entry, time: Time) -> (State, Optio
         return (State::Error, error_since(raw));
     }
     match known {
+        Known::Nothing => (State::Starting, None),
         _ if look.lost => (State::Up, None),
         Known::LastResort => (State::LastResort, since),
-        Known::Nothing => (State::Starting, None),
         Known::In => (State::Up, since),
         // This child has not marked it yet.
         Known::Out | Known::Expired => (State::Down, since),
+        Known::NoRoute => (State::Error, since),
     }
 }
 
@@ -171,6 +172,7 @@ fn would_be(child: &Child, entry: &Entry) -> State {
         Known::In => State::Up,
         Known::Out | Known::Expired => State::Down,
         Known::LastResort => State::LastResort,
+        Known::NoRoute => State::Error,
     }
 }
 
@@ -186,6 +188,7 @@ fn reason(
     let raw = planned.worker;
     let imagined = planned.settings.observe && would_be(child, entry) != State::Up;
     match state {
+        State::Error if known(child, entry).0 == Known::NoRoute => entry::describe(set, record),
         State::Error => {
             let until = raw.error_at_ms() + raw.retry().as_millis() as u64;
             let left = until.saturating_sub(clock::unix_ms()).div_ceil(1_000);

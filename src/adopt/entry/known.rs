@@ -55,6 +55,18 @@ impl Entry {
         })
     }
 
+    /// Whether the last probes of all its addresses found no way out of this machine.
+    pub fn has_no_route(&self) -> bool {
+        self.with_health(|set, health| {
+            let known = health.map_or(&[][..], |target| &target.addrs);
+            let lost = |addr: &Addr| {
+                let health = known.iter().find(|h| h.addr == *addr);
+                health.is_some_and(|h| h.reason.is_some_and(Reason::is_no_route))
+            };
+            !set.is_empty() && set.iter().all(lost)
+        })
+    }
+
     /// What its addresses make of the worker.
     pub fn health(&self) -> WorkerHealth {
         let fall = self.planned.settings.rules.fall;

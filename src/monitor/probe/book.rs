@@ -297,6 +297,9 @@ impl<E: Surroundings> Book<'_, E> {
         // And why now: what becomes of requests under way there depends on it.
         let other = step.health.state == State::Down && before.reason != step.health.reason;
         self.wake |= step.change.is_some() || step.class_changed || harder || other;
+        // Nobody is marked for it, but the readiness URL says it.
+        let no_route = |health: &AddrHealth| health.reason.is_some_and(Reason::is_no_route);
+        self.wake |= no_route(before) != no_route(&step.health);
         // The first answer of all is no change.
         if step
             .change
