@@ -1,12 +1,13 @@
 //! Whether this httpd can serve: the handler `proxy-live-ready`.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 /// Names that one answer lists.
 const LISTED: usize = 20;
 
 /// What a worker is good for now; of a balancer's members the best one counts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Fitness {
     /// Down, in error, or kept out by the administrator.
     None,
@@ -18,7 +19,7 @@ pub enum Fitness {
 }
 
 /// A balancer with live members, or a plain live worker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Pool<'a> {
     /// `balancer://...`, or the worker's URL.
     pub name: &'a str,
@@ -41,15 +42,9 @@ pub fn ready<'a>(drain: Option<&str>, pools: impl Iterator<Item = Pool<'a>>) -> 
             text: format!("not ready: draining, {file} exists"),
         };
     }
-    let mut all: Vec<Pool> = Vec::new();
-    for pool in pools.filter(|pool| pool.best != Fitness::Usable) {
-        if !all.contains(&pool) {
-            all.push(pool);
-        }
-    }
-    let (bad, resort): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .partition(|pool| pool.best < Fitness::LastResort);
+    let mut seen = HashSet::new();
+    let all = pools.filter(|pool| pool.best != Fitness::Usable && seen.insert(*pool));
+    let (bad, resort): (Vec<_>, Vec<_>) = all.partition(|pool| pool.best < Fitness::LastResort);
     let text = match (bad.as_slice(), resort.as_slice()) {
         ([], []) => "ready".to_owned(),
         ([], resort) => format!("ready; last resort: {}", list(resort, |_| "")),
