@@ -59,7 +59,7 @@ fn instance_with(w: &mut World, name: &str, more: &[(&str, &str)]) -> Builder {
     let text = &adapt(&adapt(&sample("httpd.conf"), &own), more);
     let who = format!("Header always set {WHO} {name}");
     let builder = w.httpd().module("setenvif").module("authz_host");
-    troubled(builder.children(2).threads(16).live(&text).config(&who))
+    troubled(builder.children(2).threads(16).live(text).config(&who))
 }
 
 /// The backends of one instance, `app1` and `app2`; their addresses end with `n` and `n + 1`.
