@@ -43,12 +43,8 @@ pub fn ready<'a>(drain: Option<&str>, pools: impl Iterator<Item = Pool<'a>>) -> 
         };
     }
     let mut seen = HashSet::new();
-    let bad = pools.filter(|pool| pool.best != Fitness::Usable);
-    // Copies in virtual hosts are named once.
-    let all: Vec<Pool> = bad.filter(|pool| seen.insert(*pool)).collect();
-    let (bad, resort): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .partition(|pool| pool.best < Fitness::LastResort);
+    let all = pools.filter(|pool| pool.best != Fitness::Usable && seen.insert(*pool));
+    let (bad, resort): (Vec<_>, Vec<_>) = all.partition(|pool| pool.best < Fitness::LastResort);
     let text = match (bad.as_slice(), resort.as_slice()) {
         ([], []) => "ready".to_owned(),
         ([], resort) => format!("ready; last resort: {}", list(resort, |_| "")),

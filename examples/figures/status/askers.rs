@@ -60,6 +60,7 @@ impl Askers {
     /// How many answers there were, and how often there was none, or not 200.
     pub fn stop(self) -> (usize, usize) {
         self.stop.store(true, Ordering::Relaxed);
+        self.threads.iter().for_each(|t| t.thread().unpark());
         let counts = self
             .threads
             .into_iter()
@@ -79,8 +80,10 @@ fn ask(
     let (mut good, mut bad) = (0, 0);
     let mut next = Instant::now() + first;
     while !stop.load(Ordering::Relaxed) {
-        if Instant::now() < next {
-            std::thread::sleep(Duration::from_millis(5));
+        let wait = next.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            // until then, or until the end: no look in between, which would disturb the requests
+            std::thread::park_timeout(wait);
             continue;
         }
         next += pause;

@@ -24,7 +24,7 @@ pub fn balancers(status: &Status, out: &mut Writer) {
 }
 
 /// Workers with labels of their own.
-pub struct Workers<'a>(Vec<(Labels<'a>, &'a Worker)>);
+pub struct Workers<'a>(Vec<(Labels, &'a Worker)>);
 
 impl<'a> Workers<'a> {
     pub fn of(status: &'a Status) -> Self {
@@ -53,7 +53,7 @@ impl<'a> Workers<'a> {
         out.family(Gauge, "worker_state_timestamp_seconds", help);
         self.each(|labels, worker| {
             if let Some(at) = worker.since_at_ms {
-                out.sample(labels, from_ms(at));
+                out.sample_of(labels, &[], from_ms(at));
             }
         });
         self.flags(out);
@@ -71,7 +71,7 @@ impl<'a> Workers<'a> {
         self.each(|labels, worker| {
             for (bit, word) in ADMIN {
                 let set = worker.admin.contains(&bit);
-                out.sample(&with(labels, "bit", word), u8::from(set));
+                out.sample_of(labels, &[("bit", word)], u8::from(set));
             }
         });
     }
@@ -87,7 +87,7 @@ impl<'a> Workers<'a> {
                 ("rescued", requests.rescued),
                 ("failed", requests.failed),
             ] {
-                out.sample(&with(labels, "outcome", outcome), value);
+                out.sample_of(labels, &[("outcome", outcome)], value);
             }
         });
     }
@@ -149,14 +149,14 @@ impl<'a> Workers<'a> {
         self.each(|labels, worker| {
             let Some(state) = state(worker) else { return };
             for (one, word) in STATES {
-                out.sample(&with(labels, "state", word), u8::from(state == one));
+                out.sample_of(labels, &[("state", word)], u8::from(state == one));
             }
         });
     }
 
     fn flag(&self, out: &mut Writer, name: &str, help: &str, is: impl Fn(&Worker) -> bool) {
         out.family(Gauge, name, help);
-        self.each(|labels, worker| out.sample(labels, u8::from(is(worker))));
+        self.each(|labels, worker| out.sample_of(labels, &[], u8::from(is(worker))));
     }
 
     fn by_address(
@@ -171,7 +171,7 @@ impl<'a> Workers<'a> {
             let mut seen = HashSet::new();
             for address in worker.addresses.iter().filter(|a| seen.insert(&a.ip)) {
                 if let Some(value) = value(address) {
-                    out.sample(&with(labels, "address", &address.ip), value);
+                    out.sample_of(labels, &[("address", &address.ip)], value);
                 }
             }
         }
@@ -195,17 +195,11 @@ const ADMIN: [(Admin, &str); 6] = [
     (Admin::IgnoreErrors, "ignore-errors"),
 ];
 
-fn labels<'a>(balancer: &'a str, worker: &'a Worker) -> Labels<'a> {
-    vec![
+fn labels(balancer: &str, worker: &Worker) -> Labels {
+    Labels::of(&[
         ("balancer", balancer),
         ("worker", &worker.name),
         ("server", &worker.server),
         ("route", &worker.route),
-    ]
-}
-
-fn with<'a>(labels: &Labels<'a>, key: &'static str, value: &'a str) -> Labels<'a> {
-    let mut more = labels.clone();
-    more.push((key, value));
-    more
+    ])
 }

@@ -13,8 +13,19 @@ pub enum Kind {
     Info,
 }
 
-/// Labels and their values.
-pub type Labels<'a> = Vec<(&'static str, &'a str)>;
+/// Labels and their values, as they are written: those of a worker are in dozens of samples.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(String);
+
+impl Labels {
+    pub fn of(labels: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        for label in labels {
+            push(&mut text, label);
+        }
+        Self(text)
+    }
+}
 
 pub struct Writer {
     dialect: Dialect,
@@ -56,15 +67,28 @@ impl Writer {
 
     /// A sample of the family that was begun last.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.write(
+            |text| labels.iter().for_each(|label| push(text, label)),
+            value,
+        );
+    }
+
+    /// One with labels that are there already, and `more` behind them.
+    pub fn sample_of(&mut self, labels: &Labels, more: &[(&str, &str)], value: impl Display) {
+        let write = |text: &mut String| {
+            text.push_str(&labels.0);
+            more.iter().for_each(|label| push(text, label));
+        };
+        self.write(write, value);
+    }
+
+    fn write(&mut self, labels: impl FnOnce(&mut String), value: impl Display) {
         self.text.push_str(&self.sample);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            self.text.push(if at == 0 { '{' } else { ',' });
-            self.text.push_str(label);
-            self.text.push_str("=\"");
-            escape(&mut self.text, text);
-            self.text.push('"');
-        }
-        if !labels.is_empty() {
+        let bare = self.text.len();
+        labels(&mut self.text);
+        if self.text.len() > bare {
+            // each label begins with a comma: the first one's is the bracket's place
+            self.text.replace_range(bare..=bare, "{");
             self.text.push('}');
         }
         let _ = writeln!(self.text, " {value}");
@@ -82,6 +106,13 @@ impl Writer {
 fn unit(name: &str) -> Option<&str> {
     let end = name.rsplit('_').next()?;
     matches!(end, "seconds" | "bytes").then_some(end)
+}
+
+/// `,label="value"`.
+fn push(out: &mut String, (label, value): &(&str, &str)) {
+    out.extend([",", label, "=\""]);
+    escape(out, value);
+    out.push('"');
 }
 
 /// As both formats want it; a NUL, which some readers take for the end, is replaced.
