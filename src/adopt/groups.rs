@@ -55,6 +55,12 @@ impl Group {
         self.members().count()
     }
 
+    /// Whether it has a live member; or none at all, and those that come would be live.
+    pub fn is_live(&self) -> bool {
+        let mut members = self.members().peekable();
+        members.peek().is_none() || members.any(|(_, at)| at.is_some())
+    }
+
     /// A further member is known. By one thread only.
     pub fn add(&self, worker: Worker) {
         let free = self.late.iter().find(|late| late.get().is_none());

@@ -54,8 +54,7 @@ impl<'a> Look<'a> {
     pub fn balancers(&self, name: Option<&str>) -> impl Iterator<Item = Pool<'a>> {
         let named = move |group: &&Group| name.is_none_or(|n| group.name.eq_ignore_ascii_case(n));
         let groups = self.child.groups.iter().filter(named);
-        let live = |group: &&Group| group.members().any(|(_, at)| at.is_some());
-        groups.filter(live).map(|group| Pool {
+        groups.filter(|group| group.is_live()).map(|group| Pool {
             name: &group.name,
             balancer: true,
             best: self.best(group),

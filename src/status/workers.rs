@@ -20,8 +20,7 @@ use crate::logic::redact;
 
 /// The balancers with a live member.
 pub fn balancers(child: &Child, look: &Look, time: Time) -> Vec<Balancer> {
-    let live = |group: &&Group| group.members().any(|(_, at)| at.is_some());
-    let groups = child.groups.iter().filter(live);
+    let groups = child.groups.iter().filter(|group| group.is_live());
     groups
         .map(|group| Balancer {
             name: group.name.clone(),

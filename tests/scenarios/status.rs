@@ -3,7 +3,9 @@
 mod formats;
 mod pictures;
 mod ready;
+mod reloads;
 mod safety;
+mod truth;
 
 use crate::common::noted::*;
 use crate::common::pool::*;

@@ -30,7 +30,7 @@ fn no_secrets() {
              <Proxy balancer://pool>\n\
              BalancerMember {ONE} live=on liveprobe=http liveuri=/healthz?token=t0ken\n\
              BalancerMember http://user:pa55word@two.test:9000 live=on\n\
-             </Proxy>\nProxyPass / balancer://pool/"
+             ProxySet failonstatus=500\n</Proxy>\nProxyPass / balancer://pool/"
         );
         let builder = troubled(w.httpd().log_level("info proxy_live:trace8").live(&text));
         let httpd = builder.start();
