@@ -231,7 +231,7 @@ fn a_remote_in_one_virtual_host() {
             &[("live", "observe", &live), ("livefall", "5", &five)],
         );
         let block = block(&text, worker);
-        let left = "    left to httpd in remote.front (@8): a ProxyRemote takes its requests";
+        let left = "    left to httpd in remote.front:81 (@8): a ProxyRemote takes its requests";
         assert!(block.contains(&left), "{text}");
         let off = "    not live in front.test (main server): off by default";
         assert!(block.contains(&off), "{text}");
