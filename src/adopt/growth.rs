@@ -151,10 +151,13 @@ impl Growth {
             };
             (task.id, task.tag) = slot;
         }
-        // Last: whoever has a seat has the rest (or had it in the last epoch).
         let seat = slot_of(child, planned.late_tag(), "", leads);
-        let Some(seat) = seat else { return none };
-        planned.seat = Some(seat);
+        let Some((id, tag)) = seat else { return none };
+        planned.seat = Some((id, tag));
+        if leads {
+            // Last: who is taken up has the rest.
+            child.board.take_up(id, tag, child.epoch);
+        }
         if let Some(name) = name_of[0] {
             planned.source = Source::Name(names[name].id, names[name].tag);
         }
@@ -233,8 +236,7 @@ fn slot_of<I: LateId>(child: &Child, tag: Tag, key: &str, leads: bool) -> Option
 
 /// Another child has led when the member was taken up.
 fn has_seat(child: &Child, planned: &Planned) -> bool {
-    child
-        .board
-        .find_late::<WorkerId>(planned.late_tag())
-        .is_some()
+    let (board, tag) = (child.board, planned.late_tag());
+    let seat = board.find_late::<WorkerId>(tag);
+    seat.is_some_and(|id| board.is_taken_up(id, tag, child.epoch))
 }

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::Board;
 use super::ids::{Tag, WorkerId};
-use super::layout::{WORKER_KNOWN, WORKER_RESCUED, WORKER_WORDS};
+use super::layout::{WORKER_EPOCH, WORKER_KNOWN, WORKER_RESCUED, WORKER_WORDS};
 
-const _: () = assert!(WORKER_KNOWN < WORKER_WORDS);
+const _: () = assert!(WORKER_EPOCH < WORKER_WORDS);
 
 /// A leader's last word about a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -53,6 +53,19 @@ impl Board {
         }
     }
 
+    /// Whether a leader has taken this worker of run time up in `epoch`: then its other slots are there as well.
+    pub fn is_taken_up(&self, id: WorkerId, tag: Tag, epoch: u64) -> bool {
+        self.worker_of(id, tag)
+            .is_some_and(|words| words[WORKER_EPOCH].load(Ordering::Acquire) == epoch)
+    }
+
+    /// Says so. Leader only.
+    pub fn take_up(&self, id: WorkerId, tag: Tag, epoch: u64) {
+        if let Some(words) = self.worker_of(id, tag) {
+            words[WORKER_EPOCH].store(epoch, Ordering::Release);
+        }
+    }
+
     /// Counts a request of this worker that was answered by another attempt.
     pub fn count_rescued(&self, id: WorkerId, tag: Tag) {
         if let Some(words) = self.worker_of(id, tag) {
@@ -86,6 +99,9 @@ mod tests {
         assert_eq!(board.known(id, Tag(8)), (Known::Nothing, 0), "another's");
         board.set_known(id, Tag(8), Known::In, 9);
         assert_eq!(board.known(id, tag), (Known::Out, 5));
+        board.take_up(id, tag, 3);
+        board.take_up(id, Tag(8), 4);
+        assert!(board.is_taken_up(id, tag, 3) && !board.is_taken_up(id, tag, 4));
         board.count_rescued(id, tag);
         board.count_rescued(id, Tag(8));
         assert_eq!((board.rescued(id, tag), board.rescued(id, Tag(8))), (1, 0));

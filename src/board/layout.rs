@@ -91,6 +91,8 @@ pub const WORKER_IMAGINED: usize = WORKER_WOULD_CAUSES + 1;
 pub const WORKER_RESCUED: usize = WORKER_IMAGINED + 1;
 /// What leaders have decided of the worker, and since when: see [`super::Known`].
 pub const WORKER_KNOWN: usize = WORKER_RESCUED + 1;
+/// The last epoch in which a leader has taken a worker of run time up.
+pub const WORKER_EPOCH: usize = WORKER_KNOWN + 1;
 pub const WORKER_WORDS: usize = 3 * LINE;
 
 /// Bits of one word of kicks.

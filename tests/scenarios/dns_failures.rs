@@ -41,7 +41,9 @@ fn every_failure_keeps_the_addresses() {
                 .set(&format!("{name}.test"), answers(&[IP_A, "fd00::2"], 1));
             text += &format!("ProxyPass /{name} http://{name}.test:9000/\n");
         }
-        let httpd = w.httpd().live(&text).expect("DNS fails").start();
+        // More threads than clients: event closes kept-alive connections when it has none left.
+        let builder = w.httpd().threads(16).live(&text);
+        let httpd = builder.expect("DNS fails").start();
         FAULTS
             .iter()
             .for_each(|(name, _, _)| wait_known(&httpd, &format!("{name}.test")));
