@@ -72,7 +72,7 @@ async fn what_is_sent() {
         tell.lock().send((request, reset)).unwrap();
     });
     assert_eq!(plain(server, LONG).await, Ok(()));
-    let told = tokio::task::spawn_blocking(move || told.recv().unwrap());
+    let told = tokio::task::spawn_blocking(move || told.recv_timeout(LONG).unwrap());
     let (request, reset) = told.await.unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let lines: Vec<&str> = request.split("\r\n").collect();
@@ -220,7 +220,7 @@ async fn sessions_are_resumed() {
     let kind = check(Some(hello("app.test")), "200");
     for wanted in [HandshakeKind::Full, HandshakeKind::Resumed] {
         assert_eq!(connect(&kind, server, LONG).await, Ok(()));
-        assert_eq!(told.recv().unwrap(), Some(wanted));
+        assert_eq!(told.recv_timeout(LONG).unwrap(), Some(wanted));
     }
 }
 
@@ -246,7 +246,7 @@ async fn what_is_short_of_a_body_is_read() {
         tell.lock().send((first, endless < 64 << 20)).unwrap();
     });
     assert_eq!(plain(server, LONG).await, Ok(()));
-    let told = tokio::task::spawn_blocking(move || told.recv().unwrap());
+    let told = tokio::task::spawn_blocking(move || told.recv_timeout(LONG).unwrap());
     assert_eq!(told.await.unwrap(), (true, true));
 }
 
