@@ -77,8 +77,9 @@ impl Server {
         })
     }
 
-    fn conf(self) -> Option<&'static sys::proxy_server_conf> {
-        // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server.
+    fn conf(&self) -> Option<&sys::proxy_server_conf> {
+        // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server, and is
+        // changed last in mod_proxy's own child_init, which comes before ours.
         unsafe { sys::live_proxy_conf(self.0).as_ref() }
     }
 
@@ -146,7 +147,7 @@ impl Server {
 /// A newer httpd may have appended fields to T: the array says how far its elements are apart.
 fn elements_of<T>(array: *mut sys::apr_array_header_t) -> impl Iterator<Item = *mut T> {
     // SAFETY: `array` is NULL or an apr array of T (the callers name mod_proxy's arrays), not changed
-    // meanwhile: post_config and child_init run alone.
+    // meanwhile: post_config and child_init run alone; remotes, which are looked at later too, never change.
     let (base, size, count) = unsafe {
         match array.as_ref() {
             Some(a) => (a.elts, a.elt_size, a.nelts),
