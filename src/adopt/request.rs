@@ -225,6 +225,20 @@ pub fn leave(child: &Child, request: Request, how: How) -> Option<Over> {
     HERE.try_with(leave).ok().flatten()
 }
 
+/// A step of this request has failed in the midst, so nobody may call [`leave`]: whoever looks for the request of
+/// the attempt under way in this thread would find one that has ended long ago.
+#[cold]
+pub fn abandon(request: usize) {
+    let _ = HERE.try_with(|here| {
+        let mut stack = here.stack.borrow_mut();
+        stack.retain(|attempt| attempt.request != request);
+        top_changed(&stack);
+        if let Some(desk) = here.desk.get() {
+            desk.leave();
+        }
+    });
+}
+
 /// How a handler has returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
@@ -349,4 +363,47 @@ pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
         was_none && !attempt.again
     });
     Ok(noted.unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(request: usize, id: u64) {
+        HERE.with(|here| {
+            let mut stack = here.stack.borrow_mut();
+            stack.push(Attempt {
+                request,
+                entry: Some(0),
+                again: false,
+                rescues: false,
+                rescued: false,
+                id,
+                saved: None,
+                failure: None,
+                touched: [const { None }; TRACKED],
+                more: Vec::new(),
+            });
+            top_changed(&stack);
+        });
+    }
+
+    #[test]
+    fn nobody_finds_a_request_whose_step_has_failed() {
+        begin(64, 5);
+        assert_eq!((current_request(), number()), (Some(64), 5));
+        abandon(64);
+        assert_eq!((current_request(), number()), (None, NO_ATTEMPT));
+        assert!(current().is_none() && last_conn().is_none());
+    }
+
+    #[test]
+    fn the_request_around_it_stays() {
+        begin(64, 5);
+        begin(128, 6);
+        abandon(128);
+        assert_eq!((current_request(), current()), (Some(64), Some((0, 5))));
+        abandon(64);
+        assert_eq!(current(), None);
+    }
 }
