@@ -25,6 +25,9 @@ struct ProxyAddress {
     expiry: AtomicU32,
 }
 
+/// apr_palloc aligns to so much (APR_ALIGN_DEFAULT).
+const _: () = assert!(align_of::<ProxyAddress>() <= 8);
+
 /// An address list that this module made and holds a reference on.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Published(*mut ProxyAddress);
