@@ -303,6 +303,11 @@ unsafe extern "C" fn pre_request(
     DECLINED
 }
 
+/// shim.h says by which type C calls it.
+const _: () = {
+    let _ = [live_request_ends, sys::live_request_ends];
+};
+
 /// The request's pool is about to end: it may never have reached its last step in mod_proxy's hands.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn live_request_ends(r: *mut sys::request_rec) {
