@@ -4,9 +4,10 @@
 //! run handlers of their own: a stack, keyed by the request.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 
-use super::child::Child;
+use super::child::{self, Child};
 use super::desks::Desk;
 use super::registry::{Conn, Ended, NO_ATTEMPT};
 use crate::ffi::proxy::Worker;
@@ -53,9 +54,20 @@ struct Top {
 
 /// What one thread knows of its attempts.
 struct Here {
-    stack: RefCell<Vec<Attempt>>,
+    stack: ManuallyDrop<RefCell<Vec<Attempt>>>,
     /// Where the keeper sees attempts of this thread that have no connection yet.
-    desk: OnceCell<Arc<Desk>>,
+    desk: ManuallyDrop<OnceCell<Arc<Desk>>>,
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        // prefork ends a child inside a signal handler, with exit(3), which brings us here: what the signal has
+        // interrupted may be half done, the allocator too.
+        if !child::current().is_some_and(Child::is_closing) {
+            drop(mem::take(&mut *self.stack));
+            drop(mem::take(&mut *self.desk));
+        }
+    }
 }
 
 thread_local! {
@@ -69,7 +81,12 @@ thread_local! {
             late: Cell::new(0),
         }
     };
-    static HERE: Here = const { Here { stack: RefCell::new(Vec::new()), desk: OnceCell::new() } };
+    static HERE: Here = const {
+        Here {
+            stack: ManuallyDrop::new(RefCell::new(Vec::new())),
+            desk: ManuallyDrop::new(OnceCell::new()),
+        }
+    };
 }
 
 /// Number of the attempt under way in this thread; [`NO_ATTEMPT`] if none is at one of our workers.
@@ -225,6 +242,20 @@ pub fn leave(child: &Child, request: Request, how: How) -> Option<Over> {
     HERE.try_with(leave).ok().flatten()
 }
 
+/// A step of this request has failed in the midst, so nobody may call [`leave`]: whoever looks for the request of
+/// the attempt under way in this thread would find one that has ended long ago.
+#[cold]
+pub fn abandon(request: usize) {
+    let _ = HERE.try_with(|here| {
+        let mut stack = here.stack.borrow_mut();
+        stack.retain(|attempt| attempt.request != request);
+        top_changed(&stack);
+        if let Some(desk) = here.desk.get() {
+            desk.leave();
+        }
+    });
+}
+
 /// How a handler has returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
@@ -349,4 +380,59 @@ pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
         was_none && !attempt.again
     });
     Ok(noted.unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the end of a child leaves something behind.
+    #[test]
+    fn a_thread_that_ends_leaves_its_desk() {
+        let desk = Arc::<Desk>::default();
+        let here = Here {
+            stack: ManuallyDrop::default(),
+            desk: ManuallyDrop::new(OnceCell::from(desk.clone())),
+        };
+        drop(here);
+        assert_eq!(Arc::strong_count(&desk), 1);
+    }
+
+    fn begin(request: usize, id: u64) {
+        HERE.with(|here| {
+            let mut stack = here.stack.borrow_mut();
+            stack.push(Attempt {
+                request,
+                entry: Some(0),
+                again: false,
+                rescues: false,
+                rescued: false,
+                id,
+                saved: None,
+                failure: None,
+                touched: [const { None }; TRACKED],
+                more: Vec::new(),
+            });
+            top_changed(&stack);
+        });
+    }
+
+    #[test]
+    fn nobody_finds_a_request_whose_step_has_failed() {
+        begin(64, 5);
+        assert_eq!((current_request(), number()), (Some(64), 5));
+        abandon(64);
+        assert_eq!((current_request(), number()), (None, NO_ATTEMPT));
+        assert!(current().is_none() && last_conn().is_none());
+    }
+
+    #[test]
+    fn the_request_around_it_stays() {
+        begin(64, 5);
+        begin(128, 6);
+        abandon(128);
+        assert_eq!((current_request(), current()), (Some(64), Some((0, 5))));
+        abandon(64);
+        assert_eq!(current(), None);
+    }
 }

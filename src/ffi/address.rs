@@ -25,6 +25,9 @@ struct ProxyAddress {
     expiry: AtomicU32,
 }
 
+/// apr_palloc aligns to so much (APR_ALIGN_DEFAULT).
+const _: () = assert!(align_of::<ProxyAddress>() <= 8);
+
 /// An address list that this module made and holds a reference on.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Published(*mut ProxyAddress);
@@ -56,12 +59,12 @@ pub enum PublishError {
 
 /// The current value of `worker->address` (0 for none): the key of what new connections dial.
 pub fn current(worker: Worker) -> usize {
-    field(worker).load(Ordering::Acquire) as usize
+    field(&worker).load(Ordering::Acquire) as usize
 }
 
-fn field(worker: Worker) -> &'static AtomicPtr<ProxyAddress> {
+fn field(worker: &Worker) -> &AtomicPtr<ProxyAddress> {
     // SAFETY: `address` is a pointer-sized field that mod_proxy itself accesses atomically; the worker
-    // outlives the child's use of it (see Worker).
+    // outlives its view (see Worker).
     unsafe { AtomicPtr::from_ptr((&raw mut (*worker.raw()).address).cast()) }
 }
 
@@ -105,7 +108,7 @@ unsafe fn publish_locked(
     };
     // SAFETY: dns_pool has an allocator with a mutex: any thread may make subpools of it.
     let made = unsafe { build(parent, host, port, addrs) }.ok_or(PublishError::Refused)?;
-    let slot = field(worker);
+    let slot = field(&worker);
     // SAFETY: `made` is ours alone until it is stored; cp->addr is guarded by the worker's lock.
     unsafe {
         let first = slot.load(Ordering::Acquire).is_null() && (*cp).addr.is_null();

@@ -9,6 +9,14 @@ use super::{sys, text, to_pool};
 use crate::config;
 use crate::config::directives::{self, Live};
 
+/// shim.h says by which types C calls these: each pair is of one type.
+const _: () = {
+    let _ = [live_cmd_proxy_live, sys::live_cmd_proxy_live];
+    let _ = [live_cmd_resolver, sys::live_cmd_resolver];
+    let _ = [live_cmd_template, sys::live_cmd_template];
+    let _ = [live_cmd_drain_file, sys::live_cmd_drain_file];
+};
+
 /// `ProxyLive on|off|observe [template]`
 ///
 /// # Safety

@@ -1,6 +1,7 @@
 //! Connections to backends: how they get into the registry, are marked as used, and leave it.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::offset_of;
 use std::ptr;
 use std::sync::Arc;
 
@@ -186,6 +187,10 @@ unsafe extern "C" fn input_filter(
         ended_line(bb, status)
     }
 }
+
+/// The sentinel of a brigade is where a bucket would have to be for its links to be those of the list
+/// (APR_RING_SENTINEL): at the list itself, because the links come first.
+const _: () = assert!(offset_of!(sys::apr_bucket, link) == 0);
 
 /// Whether there is nothing in it, or nothing at its begin.
 ///

@@ -20,6 +20,11 @@ pub(super) unsafe fn register() {
     }
 }
 
+/// shim.h says by which type C calls it.
+const _: () = {
+    let _ = [live_handle, sys::live_handle];
+};
+
 /// A request for one of the handlers.
 // SAFETY: the name is this module's own.
 #[unsafe(no_mangle)]

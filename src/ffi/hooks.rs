@@ -220,14 +220,8 @@ unsafe extern "C" fn scheme_handler(
     let (request, worker_view) = unsafe { (Request::new(r), Worker::new(worker)) };
     let mut turn = true;
     loop {
-        let entered = guard("the request's begin", Enter::Pass, || {
-            let entered = request::enter(child, request, worker_view, !proxyhost.is_null());
-            if entered != Enter::Inner {
-                rescue::take_back(child, request);
-            }
-            entered
-        });
-        let Enter::Run { hold } = entered else {
+        let Enter::Run { hold } = before_handler(child, request, worker_view, !proxyhost.is_null())
+        else {
             return DECLINED;
         };
         // SAFETY: mod_proxy's request; the hold ends before this function.
@@ -242,13 +236,26 @@ unsafe extern "C" fn scheme_handler(
             turn,
             http2,
         };
-        match guard("the request's end", After::Over(status), || {
-            after_handler(child, request, worker_view, status, outcome)
-        }) {
+        match after_handler(child, request, worker_view, status, outcome) {
             After::Over(status) => return status,
             After::Again => turn = false,
         }
     }
+}
+
+/// The handlers are about to run.
+fn before_handler(child: &child::Child, request: Request, worker: Worker, remote: bool) -> Enter {
+    let entered = guard("the request's begin", None, || {
+        let entered = request::enter(child, request, worker, remote);
+        if entered != Enter::Inner {
+            rescue::take_back(child, request);
+        }
+        Some(entered)
+    });
+    entered.unwrap_or_else(|| {
+        request::abandon(request.key());
+        Enter::Pass
+    })
 }
 
 /// The handlers have returned.
@@ -264,11 +271,17 @@ fn after_handler(
         sys::SUSPENDED => How::Suspended,
         _ => How::Failed,
     };
-    let Some(over) = request::leave(child, request, how) else {
-        return After::Over(status);
-    };
-    let outcome = outcome(request.has_backends_answer());
-    rescue::after(child, request, worker, &over, &outcome)
+    let after = guard("the request's end", None, || {
+        let Some(over) = request::leave(child, request, how) else {
+            return Some(After::Over(status));
+        };
+        let outcome = outcome(request.has_backends_answer());
+        Some(rescue::after(child, request, worker, &over, &outcome))
+    });
+    after.unwrap_or_else(|| {
+        request::abandon(request.key());
+        After::Over(status)
+    })
 }
 
 /// Before mod_proxy chooses a worker; there is something to do only after an attempt has failed.
@@ -289,6 +302,11 @@ unsafe extern "C" fn pre_request(
     }
     DECLINED
 }
+
+/// shim.h says by which type C calls it.
+const _: () = {
+    let _ = [live_request_ends, sys::live_request_ends];
+};
 
 /// The request's pool is about to end: it may never have reached its last step in mod_proxy's hands.
 #[unsafe(no_mangle)]

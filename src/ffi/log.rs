@@ -40,8 +40,8 @@ pub(super) fn set_main(server: *mut sys::server_rec) {
 /// Whether a line of this level would be written: test before building an expensive text.
 pub fn enabled(level: Level) -> bool {
     let main = MAIN.load(Ordering::Acquire);
-    // SAFETY: `main` is NULL or the main server_rec of the configuration in force. It lives in pconf;
-    // between the clearing of that pool and pre_config, which sets NULL, nothing of this module logs.
+    // SAFETY: `main` is NULL or the main server_rec of the configuration in force. It lives in pconf,
+    // which no child clears; in the parent nothing of this module logs between that and pre_config, which sets NULL.
     unsafe { sys::live_log_enabled(main, level.code()) != 0 }
 }
 

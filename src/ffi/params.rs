@@ -19,6 +19,9 @@ type SetParam = unsafe extern "C" fn(
     *mut c_void,
 ) -> *const c_char;
 
+/// By hand, so that it can be cast; here it is compared with the headers.
+const _: sys::apr_OFN_set_worker_hc_param_t = Some(set_worker_param as SetParam);
+
 const NAME: &CStr = c"set_worker_hc_param";
 
 /// mod_proxy_hcheck's function while ours is registered; NULL without mod_proxy_hcheck.

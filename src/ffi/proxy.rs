@@ -1,6 +1,7 @@
 //! Views of httpd's servers and of mod_proxy's workers.
 
-use std::slice;
+use std::ffi::c_char;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::sys;
 use super::text;
@@ -76,8 +77,9 @@ impl Server {
         })
     }
 
-    fn conf(self) -> Option<&'static sys::proxy_server_conf> {
-        // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server.
+    fn conf(&self) -> Option<&sys::proxy_server_conf> {
+        // SAFETY: mod_proxy made a configuration for each server; it lives in pconf like the server, and is
+        // changed last in mod_proxy's own child_init, which comes before ours.
         unsafe { sys::live_proxy_conf(self.0).as_ref() }
     }
 
@@ -102,15 +104,14 @@ impl Server {
         for balancer in elements_of::<sys::proxy_balancer>(conf.balancers) {
             // SAFETY: an element of mod_proxy's array of balancers; `s` is set since its definition.
             let (shared, members) = unsafe { ((*balancer).s, (*balancer).workers) };
-            // SAFETY: NULL or the balancer's shared part; its name is a C string.
-            let (name, recovers) = unsafe {
-                let name = shared
-                    .as_ref()
-                    .map_or(std::ptr::null(), |s| s.name.as_ptr());
-                (
-                    text(name),
-                    !shared.is_null() && sys::live_balancer_recovers(shared) != 0,
-                )
+            let (name, recovers) = if shared.is_null() {
+                (String::new(), false)
+            } else {
+                // SAFETY: the balancer's shared part. Other processes write to it: no reference to it.
+                unsafe {
+                    let name = array_text(&raw const (*shared).name);
+                    (name, sys::live_balancer_recovers(shared) != 0)
+                }
             };
             let members = elements_of::<*mut sys::proxy_worker>(members)
                 // SAFETY: an element of the array of pointers to members.
@@ -146,7 +147,7 @@ impl Server {
 /// A newer httpd may have appended fields to T: the array says how far its elements are apart.
 fn elements_of<T>(array: *mut sys::apr_array_header_t) -> impl Iterator<Item = *mut T> {
     // SAFETY: `array` is NULL or an apr array of T (the callers name mod_proxy's arrays), not changed
-    // meanwhile: post_config and child_init run alone.
+    // meanwhile: post_config and child_init run alone; remotes, which are looked at later too, never change.
     let (base, size, count) = unsafe {
         match array.as_ref() {
             Some(a) => (a.elts, a.elt_size, a.nelts),
@@ -189,44 +190,43 @@ impl Worker {
 
     /// The key of the part that copies of a worker share while the configuration is read.
     pub fn shared_key(self) -> usize {
-        self.shared() as *const _ as usize
+        self.shared_raw() as usize
     }
 
-    pub(super) fn shared(&self) -> &sys::proxy_worker_shared {
+    /// Other processes and threads write to it all the time (counters, status, what balancer-manager changes), so
+    /// there is no reference to it, and what may change is read atomically.
+    pub(super) fn shared_raw(self) -> *mut sys::proxy_worker_shared {
         // SAFETY: `s` is set by ap_proxy_define_worker and only ever replaced by a copy elsewhere
         // (slotmem) before the children start.
-        unsafe { &*(*self.0).s }
-    }
-
-    pub(super) fn shared_raw(self) -> *mut sys::proxy_worker_shared {
-        // SAFETY: as in `shared`.
         unsafe { (*self.0).s }
     }
 
     /// The worker's URL, as the balancer-manager shows it.
     pub fn name(&self) -> String {
-        array_text(&self.shared().name_ex)
+        // SAFETY: an array in the worker's shared part.
+        unsafe { array_text(&raw const (*self.shared_raw()).name_ex) }
     }
 
     /// Name or address of the backend, as configured.
     pub fn host(&self) -> String {
-        array_text(&self.shared().hostname_ex)
+        // SAFETY: an array in the worker's shared part.
+        unsafe { array_text(&raw const (*self.shared_raw()).hostname_ex) }
     }
 
     /// The member's `route`; empty without.
     pub fn route(&self) -> String {
-        array_text(&self.shared().route)
+        // SAFETY: an array in the worker's shared part.
+        unsafe { array_text(&raw const (*self.shared_raw()).route) }
     }
 
     pub fn scheme(&self) -> String {
-        array_text(&self.shared().scheme)
+        // SAFETY: an array in the worker's shared part.
+        unsafe { array_text(&raw const (*self.shared_raw()).scheme) }
     }
 
     /// mod_proxy_http2 serves it.
     pub fn speaks_http2(&self) -> bool {
-        let scheme = &self.shared().scheme;
-        let is = |name: &[u8]| scheme.iter().zip(name).all(|(c, n)| *c as u8 == *n);
-        is(b"h2\0") || is(b"h2c\0")
+        matches!(self.scheme().as_str(), "h2" | "h2c")
     }
 
     /// Its connections to backends have records (http, https, ws, wss, h2, h2c).
@@ -239,11 +239,13 @@ impl Worker {
 
     /// The backend's port (never 0: mod_proxy fills in the scheme's).
     pub fn port(&self) -> u16 {
-        self.shared().port
+        // SAFETY: a word of the worker's shared part that nobody changes after the worker's definition.
+        unsafe { (*self.shared_raw()).port }
     }
 
     pub fn is_unix_socket(&self) -> bool {
-        self.shared().uds_path[0] != 0
+        // SAFETY: a byte of the worker's shared part that nobody changes after the worker's definition.
+        unsafe { (*self.shared_raw()).uds_path[0] != 0 }
     }
 
     /// `ProxyPassMatch` with a substitution in the host part: every request has a host of its own.
@@ -267,14 +269,68 @@ impl Worker {
 
     /// Whether mod_proxy_hcheck checks this worker (`hcmethod`), which then owns HC_FAIL.
     pub fn is_hchecked(&self) -> bool {
-        self.shared().method != sys::hcmethod_t_NONE
+        // SAFETY: an aligned word of the worker's shared part, which balancer-manager may be writing to.
+        let method = unsafe { AtomicU32::from_ptr(&raw mut (*self.shared_raw()).method) };
+        method.load(Ordering::Relaxed) != sys::hcmethod_t_NONE
     }
 }
 
-/// Text in one of mod_proxy's fixed arrays, up to the NUL.
-fn array_text(array: &[std::ffi::c_char]) -> String {
-    let len = array.iter().position(|c| *c == 0).unwrap_or(array.len());
-    // SAFETY: c_char and u8 have the same layout; `len` is within the array.
-    let bytes = unsafe { slice::from_raw_parts(array.as_ptr().cast::<u8>(), len) };
-    String::from_utf8_lossy(bytes).into_owned()
+/// Text in one of mod_proxy's fixed arrays, up to the NUL. Byte by byte: balancer-manager may be writing another
+/// route there.
+///
+/// # Safety
+/// `array` lies in memory that lives and may be written to.
+unsafe fn array_text<const N: usize>(array: *const [c_char; N]) -> String {
+    // SAFETY: by the caller's promise; a byte is always aligned, and valid whatever it is.
+    let bytes = unsafe { &*array.cast::<[AtomicU8; N]>() };
+    let bytes = bytes.iter().map(|byte| byte.load(Ordering::Relaxed));
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_end_at_the_nul_or_with_their_array() {
+        let read = |mut bytes: [u8; 4]| {
+            // SAFETY: an array of this test's own, which may be written to.
+            unsafe { array_text((&raw mut bytes).cast::<[c_char; 4]>()) }
+        };
+        assert_eq!(read(*b"a\0b\0"), "a");
+        assert_eq!(read(*b"abcd"), "abcd");
+        assert_eq!(read(*b"\0bcd"), "");
+        assert_eq!(read(*b"a\xff\0\0"), "a\u{fffd}");
+    }
+
+    /// The shared part is read while others write to it: each text is one of those that were there.
+    #[test]
+    fn what_others_change_is_read_without_a_reference() {
+        let mut shared = Box::<sys::proxy_worker_shared>::default();
+        let mut record = Box::<sys::proxy_worker>::default();
+        record.s = &raw mut *shared;
+        let worker = Worker::new(&raw mut *record);
+        let raw = worker.shared_raw();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // SAFETY: memory of this test that outlives the thread; each access is atomic.
+                let (route, method) = unsafe {
+                    let raw = worker.shared_raw();
+                    (
+                        AtomicU8::from_ptr((&raw mut (*raw).route).cast()),
+                        AtomicU32::from_ptr(&raw mut (*raw).method),
+                    )
+                };
+                for turn in 0..1_000 {
+                    route.store(b"ab"[turn % 2], Ordering::Relaxed);
+                    method.store(sys::hcmethod_t_TCP, Ordering::Relaxed);
+                }
+            });
+            for _ in 0..1_000 {
+                assert!(matches!(worker.route().as_str(), "" | "a" | "b"));
+            }
+        });
+        assert!(worker.is_hchecked() && worker.shared_key() == raw as usize);
+    }
 }

@@ -1,5 +1,6 @@
 //! A view of the request that is being proxied.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 
@@ -134,22 +135,22 @@ impl Request<'_> {
     }
 
     /// What is remembered of the attempts of this request that failed; None before the first.
-    pub fn history<'a>(self) -> Option<&'a mut History>
+    pub fn history<'a>(self) -> Option<&'a History>
     where
         Self: 'a,
     {
-        // SAFETY: as above; what it points to lives in the request's pool, and is used by this thread only,
-        // one reference at a time (each ends within one call of the rescue).
-        unsafe { sys::live_request_of(self.raw).cast::<History>().as_mut() }
+        // SAFETY: as above; what it points to lives in the request's pool and is used by this thread only. History is
+        // transparent and a cell, so any number of references may look at it.
+        unsafe { sys::live_request_of(self.raw).cast::<History>().as_ref() }
     }
 
     /// The same, made if there is none.
-    pub fn make_history<'a>(self) -> &'a mut History
+    pub fn make_history<'a>(self) -> &'a History
     where
         Self: 'a,
     {
         // SAFETY: as in `history`; the pool's memory is never NULL (httpd aborts without memory).
-        unsafe { &mut *sys::live_request_make(self.raw).cast::<History>() }
+        unsafe { &*sys::live_request_make(self.raw).cast::<History>() }
     }
 
     /// Environment of a first attempt with a connection to `addr`.
@@ -194,82 +195,128 @@ impl Request<'_> {
 /// What is remembered of a request between its attempts.
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct History(sys::live_request);
+pub struct History(Cell<sys::live_request>);
 
 impl History {
+    fn change(&self, change: impl FnOnce(&mut sys::live_request)) {
+        let mut now = self.0.get();
+        change(&mut now);
+        self.0.set(now);
+    }
+
     /// Attempts that have not succeeded.
     pub fn runs(&self) -> i32 {
-        self.0.runs
+        self.0.get().runs
     }
 
     /// Those of them that mod_proxy's loop began.
     pub fn turns(&self) -> i32 {
-        self.0.turns
+        self.0.get().turns
     }
 
     /// One more attempt has failed; `turn`: mod_proxy's loop began it.
-    pub fn add_run(&mut self, turn: bool) {
-        self.0.runs = self.0.runs.saturating_add(1);
-        self.0.turns = self.0.turns.saturating_add(turn.into());
+    pub fn add_run(&self, turn: bool) {
+        self.change(|now| {
+            now.runs = now.runs.saturating_add(1);
+            now.turns = now.turns.saturating_add(turn.into());
+        });
     }
 
     pub fn is_rescued(&self) -> bool {
-        self.0.rescued != 0
+        self.0.get().rescued != 0
     }
 
     /// A body was seen before one of the attempts.
     pub fn has_body(&self) -> bool {
-        self.0.has_body != 0
+        self.0.get().has_body != 0
     }
 
-    pub fn note_body(&mut self, has_body: bool) {
-        self.0.has_body |= i32::from(has_body);
+    pub fn note_body(&self, has_body: bool) {
+        self.change(|now| now.has_body |= i32::from(has_body));
     }
 
     /// The status for the client instead of 502; 0 for none.
     pub fn shown(&self) -> i32 {
-        self.0.shown
+        self.0.get().shown
     }
 
-    pub fn set_shown(&mut self, status: i32) {
-        self.0.shown = status;
+    pub fn set_shown(&self, status: i32) {
+        self.change(|now| now.shown = status);
     }
 
     /// It leaves the worker of this entry for another attempt.
-    pub fn set_rescued(&mut self, entry: u32) {
-        self.0.rescued = i32::try_from(entry).map_or(i32::MAX, |n| n.saturating_add(1));
+    pub fn set_rescued(&self, entry: u32) {
+        let number = i32::try_from(entry).map_or(i32::MAX, |n| n.saturating_add(1));
+        self.change(|now| now.rescued = number);
     }
 
     /// The entry of the worker that it left.
     pub fn rescued_from(&self) -> Option<u32> {
-        u32::try_from(self.0.rescued.checked_sub(1)?).ok()
+        u32::try_from(self.0.get().rescued.checked_sub(1)?).ok()
     }
 
     /// mod_proxy is about to put this member into error for nothing.
-    pub fn set_provoked(&mut self, worker: Worker) {
-        self.0.provoked = worker.raw();
+    pub fn set_provoked(&self, worker: Worker) {
+        self.change(|now| now.provoked = worker.raw());
     }
 
     /// The member that is in error for nothing.
     pub fn provoked(&self) -> Option<Worker> {
-        let worker = self.0.provoked;
+        let worker = self.0.get().provoked;
         (!worker.is_null()).then(|| Worker::new(worker))
     }
 
     /// mod_proxy is about to put this member into error, as it deserves.
-    pub fn set_leaving(&mut self, worker: Worker) {
-        self.0.leaving = worker.raw();
+    pub fn set_leaving(&self, worker: Worker) {
+        self.change(|now| now.leaving = worker.raw());
     }
 
     /// The same, once.
-    pub fn take_leaving(&mut self) -> Option<Worker> {
-        let worker = std::mem::replace(&mut self.0.leaving, std::ptr::null_mut());
+    pub fn take_leaving(&self) -> Option<Worker> {
+        let worker = self.0.get().leaving;
+        self.change(|now| now.leaving = std::ptr::null_mut());
         (!worker.is_null()).then(|| Worker::new(worker))
     }
 
     /// The member to take out of error again, once.
-    pub fn take_provoked(&mut self) -> Option<Worker> {
-        let worker = std::mem::replace(&mut self.0.provoked, std::ptr::null_mut());
-        (!worker.is_null()).then(|| Worker::new(worker))
+    pub fn take_provoked(&self) -> Option<Worker> {
+        let worker = self.provoked();
+        self.change(|now| now.provoked = std::ptr::null_mut());
+        worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two looks at one request's history are one history.
+    #[test]
+    fn all_who_look_see_the_same_history() {
+        let first = History(Cell::new(sys::live_request::default()));
+        let second = &first;
+        first.add_run(true);
+        second.add_run(false);
+        second.set_rescued(6);
+        first.note_body(true);
+        second.note_body(false);
+        assert_eq!((first.runs(), first.turns()), (2, 1));
+        assert_eq!(first.rescued_from(), Some(6));
+        assert!(first.is_rescued() && first.has_body());
+    }
+
+    #[test]
+    fn a_member_is_taken_once() {
+        let history = History(Cell::new(sys::live_request::default()));
+        let mut record = sys::proxy_worker::default();
+        let worker = Worker::new(&raw mut record);
+        assert_eq!(history.take_provoked(), None);
+        history.set_provoked(worker);
+        history.set_leaving(worker);
+        assert_eq!(history.provoked(), Some(worker));
+        assert_eq!(history.take_provoked(), Some(worker));
+        assert_eq!((history.provoked(), history.take_provoked()), (None, None));
+        assert_eq!(history.take_leaving(), Some(worker));
+        assert_eq!(history.take_leaving(), None);
     }
 }

@@ -143,8 +143,8 @@ unsigned live_status_get(const proxy_worker_shared *s)
 /* What ap_proxy_retry_worker() and a good connect leave: as if there had never been an error. */
 void live_forgive(proxy_worker_shared *s)
 {
-    s->error_time = 0;
-    s->retries = 0;
+    __atomic_store_n(&s->error_time, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->retries, 0, __ATOMIC_RELAXED);
     __atomic_fetch_and(&s->status, ~PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
 }
 
@@ -191,7 +191,7 @@ int live_answer_fails_worker(const proxy_worker *w, const proxy_balancer *b, con
 {
     int i;
 
-    if (w->s->status & PROXY_WORKER_IGNORE_ERRORS) {
+    if (live_status_get(w->s) & PROXY_WORKER_IGNORE_ERRORS) {
         return 0;
     }
     for (i = 0; b->errstatuses && i < b->errstatuses->nelts; i++) {
@@ -321,7 +321,7 @@ void live_balancer_allow_attempts(proxy_balancer *b, int attempts)
 /* What proxy_handler() does after a failed connect. */
 void live_set_in_error(proxy_worker_shared *s)
 {
-    s->error_time = apr_time_now();
+    __atomic_store_n(&s->error_time, apr_time_now(), __ATOMIC_RELAXED);
     __atomic_fetch_or(&s->status, PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
 }
 
@@ -335,7 +335,7 @@ void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_
 /* ap_proxy_retry_worker() ends an error `retry` after this time. */
 void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros)
 {
-    s->error_time = apr_time_now() + micros;
+    __atomic_store_n(&s->error_time, apr_time_now() + micros, __ATOMIC_RELAXED);
     /* Another request may just have ended it. */
     __atomic_fetch_or(&s->status, PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
 }

@@ -145,6 +145,12 @@ pub fn shut_down(conn: &Conn) {
     }
 }
 
+/// apr's addresses hold a whole sockaddr_storage (APR_HAVE_SA_STORAGE).
+const _: () = assert!(
+    size_of::<sys::apr_sockaddr_t__bindgen_ty_1>() >= size_of::<libc::sockaddr_storage>()
+        && align_of::<sys::apr_sockaddr_t__bindgen_ty_1>() >= align_of::<libc::sockaddr_storage>()
+);
+
 /// Descriptor, peer's address and port of an apr socket. One that was reset already is not connected any more:
 /// then what was dialled counts.
 ///

@@ -124,7 +124,7 @@ fn failed_attempt(
 }
 
 impl Failed<'_> {
-    fn follow(&self, history: &mut History) -> After {
+    fn follow(&self, history: &History) -> After {
         let facts = self.facts(history);
         let next = retry::next(&self.failure, &facts);
         let deserved = self.is_deserved();
@@ -210,7 +210,7 @@ impl Failed<'_> {
     }
 
     /// The request is on its way to where it is tried once more.
-    fn rescued(&self, history: &mut History) {
+    fn rescued(&self, history: &History) {
         history.set_rescued(self.over.entry);
         self.r.env_rescue(word(self.failure.cause));
         self.count(RescueCount::Retried);
@@ -223,14 +223,14 @@ impl Failed<'_> {
     }
 
     /// mod_proxy answers our 503 by putting the member into error, and may keep it there.
-    fn leave(&self, history: &mut History) {
+    fn leave(&self, history: &History) {
         if !self.worker.ignores_errors() {
             history.set_leaving(self.worker);
         }
     }
 
     /// mod_proxy answers our 503 by putting the member into error, which it does not deserve.
-    fn provoke(&self, history: &mut History) {
+    fn provoke(&self, history: &History) {
         if self.child.provoke(self.over.entry, self.worker) {
             history.set_provoked(self.worker);
             self.r.watch_end();
@@ -238,7 +238,7 @@ impl Failed<'_> {
     }
 
     /// The request fails, with an answer; unless the backend has seen nothing of its body.
-    fn give_up(&self, history: &mut History, facts: &Facts, deserved: bool) -> After {
+    fn give_up(&self, history: &History, facts: &Facts, deserved: bool) -> After {
         let (status, cause) = (self.status, self.failure.cause);
         // 503 here means: no answer to `Expect: 100-continue`. httpd goes on to the next member after a time-out;
         // what looks like one to it is a rescue, of which there is one.

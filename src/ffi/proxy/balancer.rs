@@ -1,5 +1,7 @@
 //! Views of mod_proxy's balancers, for what the administrator may change at run time.
 
+use std::marker::PhantomData;
+
 use super::{Server, Worker, sys};
 
 /// A balancer as it was configured.
@@ -82,10 +84,13 @@ impl BalancerHandle {
 }
 
 /// The copies of one balancer, with their locks.
+///
+/// It stays in its thread: a mutex is unlocked by the thread that has locked it.
 #[derive(Debug)]
 pub struct LockedBalancer<'a> {
     /// Those that are locked.
     copies: &'a [(Server, BalancerHandle)],
+    thread: PhantomData<*const ()>,
 }
 
 impl<'a> LockedBalancer<'a> {
@@ -93,6 +98,7 @@ impl<'a> LockedBalancer<'a> {
     pub fn try_lock(copies: &'a [(Server, BalancerHandle)]) -> Option<Self> {
         let mut locked = Self {
             copies: &copies[..0],
+            thread: PhantomData,
         };
         for (at, (_, handle)) in copies.iter().enumerate() {
             // SAFETY: a balancer of this child, whose lock was made in child_init.
@@ -145,5 +151,22 @@ impl Drop for LockedBalancer<'_> {
             // SAFETY: locked by this thread, in `try_lock`.
             unsafe { sys::live_balancer_unlock(handle.0) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LockedBalancer;
+
+    /// A type that can be sent would have both implementations, and the one meant below would not be known.
+    trait Stays<Which> {
+        fn stays() {}
+    }
+    impl<T> Stays<()> for T {}
+    impl<T: Send> Stays<u8> for T {}
+
+    #[test]
+    fn locks_are_not_sent_to_another_thread() {
+        <LockedBalancer as Stays<_>>::stays();
     }
 }
