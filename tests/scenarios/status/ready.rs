@@ -285,3 +285,41 @@ fn methods_and_queries() {
         );
     });
 }
+
+/// Over HTTP/2, many at once on one connection; and where .htaccess says it.
+#[test]
+fn other_ways_in() {
+    scenario(|w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let files = "<Directory /srv>\nAllowOverride FileInfo\nRequire all granted\n</Directory>\nProxyPass /files !";
+        let dir = w.dir.join("files");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(".htaccess"), "SetHandler proxy-live-ready\n").unwrap();
+        let files = files.replace("/srv", &dir.display().to_string());
+        let alias = format!("Alias /files {}", dir.display());
+        let text = format!(
+            "Protocols h2c http/1.1\n{alias}\n{files}\n{PAGES}\n{}",
+            pool("")
+        );
+        let builder = w.httpd().module("http2").module("alias").live(&text);
+        let httpd = start_pool(builder, &[&a, &b]);
+        eventually(PATIENCE, || ready(&httpd).0 == 200);
+        let client = live_kit::H2Client::new(httpd.addr(), Duration::from_secs(10));
+        let paths = [
+            "/live-ready",
+            "/live-status",
+            "/live-status?format=json",
+            "/live-ready?x=1",
+        ];
+        let requests = paths.map(Request::get);
+        let statuses: Vec<u16> = client
+            .send_all(&requests)
+            .into_iter()
+            .map(|reply| reply.expect("an answer").status)
+            .collect();
+        assert_eq!(statuses, [200, 200, 200, 400]);
+        let reply = httpd.get("/files/any");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "ready\n"));
+    });
+}
