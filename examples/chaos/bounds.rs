@@ -1,0 +1,75 @@
+//! Memory, descriptors and processes of both servers: neither grows without bound.
+
+use crate::act::Servers;
+use crate::action::At;
+use live_kit::{Httpd, Mpm, descriptors, memory_kib};
+
+/// A child may have so much more memory of its own than the largest of the stock httpd.
+const CHILD_KIB: u64 = 40 * 1024;
+/// Descriptors of a child: threads with two connections each, and some.
+const DESCRIPTORS: usize = 400;
+/// The parent may grow by so much more than that of the stock httpd, and by this for each reload.
+const PARENT_KIB: u64 = 1024;
+const RELOAD_KIB: u64 = 16;
+
+/// The largest values so far.
+#[derive(Clone, Copy, Default)]
+pub struct Most {
+    pub children: usize,
+    pub child_kib: u64,
+    pub parent_kib: u64,
+    pub descriptors: usize,
+}
+
+impl Most {
+    fn look(&mut self, httpd: &Httpd) -> Most {
+        let children = httpd.children();
+        let of = |f: fn(u32) -> u64| children.iter().map(|pid| f(*pid)).max().unwrap_or(0);
+        let now = Most {
+            children: children.len(),
+            child_kib: of(memory_kib),
+            parent_kib: memory_kib(httpd.pid()),
+            descriptors: of(|pid| descriptors(pid).len() as u64) as usize,
+        };
+        self.children = self.children.max(now.children);
+        self.child_kib = self.child_kib.max(now.child_kib);
+        self.parent_kib = self.parent_kib.max(now.parent_kib);
+        self.descriptors = self.descriptors.max(now.descriptors);
+        now
+    }
+}
+
+#[derive(Default)]
+pub struct Bounds {
+    pub live: Most,
+    pub stock: Most,
+    /// Parents after some reloads: they have their size then.
+    first: Option<(u64, u64, usize)>,
+}
+
+impl Bounds {
+    /// What is beyond its bound.
+    pub fn look(&mut self, _now: At, servers: &Servers, reloads: usize) -> Vec<String> {
+        let live = self.live.look(&servers.live);
+        let stock = self.stock.look(&servers.stock);
+        let mut wrong = Vec::new();
+        let mut bound = |what: &str, value: u64, most: u64| {
+            if value > most {
+                wrong.push(format!("{what}: {value}, more than {most}"));
+            }
+        };
+        let processes = if servers.mpm == Mpm::Prefork { 97 } else { 15 };
+        bound("children", live.children as u64, processes);
+        bound("descriptors of a child", live.descriptors as u64, DESCRIPTORS as u64);
+        bound("KiB of a child", live.child_kib, self.stock.child_kib + CHILD_KIB);
+        let before = *self.first.get_or_insert((live.parent_kib, stock.parent_kib, reloads));
+        if reloads < 5 {
+            self.first = None;
+            return wrong;
+        }
+        let grown = stock.parent_kib.saturating_sub(before.1);
+        let more = (reloads - before.2) as u64 * RELOAD_KIB;
+        bound("KiB of the parent", live.parent_kib, before.0 + grown + more + PARENT_KIB);
+        wrong
+    }
+}

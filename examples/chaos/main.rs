@@ -1,0 +1,74 @@
+//! Chaos: random but reproducible trouble of every kind under steady load, for a httpd with the module and a stock one
+//! beside it, and what must hold all the time. Started by `./apxs/chaos`, whose head tells of it; everything runs in
+//! namespaces of its own.
+//!
+//! `chaos MINUTES SEED [--mpm event|prefork] [--stop]`
+
+mod act;
+mod action;
+mod board;
+mod bounds;
+mod judge;
+mod logs;
+mod report;
+mod run;
+mod schedule;
+mod site;
+mod truth;
+mod twice;
+mod users;
+
+use live_kit::Mpm;
+use run::Settings;
+
+const USAGE: &str = "usage: chaos MINUTES SEED [--mpm event|prefork] [--stop]";
+
+fn main() {
+    let settings = read(std::env::args().skip(1)).unwrap_or_else(|message| {
+        eprintln!("{message}\n{USAGE}");
+        std::process::exit(2)
+    });
+    std::process::exit(live_kit::private("chaos", |world| {
+        println!(
+            "== seed {}, {:?}, {} s",
+            settings.seed,
+            settings.mpm,
+            settings.millis / 1_000
+        );
+        if !run::run(world, &settings) {
+            std::process::exit(1);
+        }
+    }));
+}
+
+fn read(args: impl Iterator<Item = String>) -> Result<Settings, String> {
+    let (mut words, mut mpm, mut stop) = (Vec::new(), None, false);
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--stop" => stop = true,
+            "--mpm" => {
+                mpm = match args.next().as_deref() {
+                    Some("event") => Some(Mpm::Event),
+                    Some("prefork") => Some(Mpm::Prefork),
+                    other => return Err(format!("--mpm needs event or prefork; read {other:?}")),
+                }
+            }
+            _ => words.push(arg),
+        }
+    }
+    let [minutes, seed] = words.as_slice() else {
+        return Err("minutes and a seed are needed".into());
+    };
+    let minutes: f64 = minutes.parse().map_err(|_| format!("no number: {minutes}"))?;
+    let seed: u64 = seed.parse().map_err(|_| format!("no number: {seed}"))?;
+    let mpm = mpm.unwrap_or(if seed.is_multiple_of(2) { Mpm::Event } else { Mpm::Prefork });
+    let word = if mpm == Mpm::Event { "event" } else { "prefork" };
+    Ok(Settings {
+        millis: (minutes * 60_000.0) as u64,
+        seed,
+        mpm,
+        stop,
+        command: format!("./apxs/chaos {minutes} {seed} --mpm {word}"),
+    })
+}
