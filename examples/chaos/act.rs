@@ -1,6 +1,7 @@
 //! Does what the schedule says, to the machines, DNS and both servers.
 
 use crate::action::{Action, Edition, Harm, Spots};
+use crate::board::{epoch, is_disabled};
 use crate::schedule::pool_of;
 use crate::site::{HEALTH, Machines, NAMES, edition, ip, place, worker};
 use crate::truth::Truth;
@@ -8,6 +9,9 @@ use live_kit::{Httpd, Mode, Mpm, Say, Signal, Type, World, thread_names};
 
 /// The thread that only a leading child has.
 const MONITOR: &str = "live-monitor";
+
+/// Edits until the newest generation shows what was wanted.
+const EDITS: usize = 20;
 
 pub struct Servers {
     pub live: Httpd,
@@ -115,14 +119,24 @@ fn reload(servers: &mut Servers, changed: Option<&Edition>) {
     }
 }
 
-/// As an administrator does it; not for a member that is not configured.
+/// As an administrator does it, who looks whether it was done; not for a member that is not configured.
 fn disable(servers: &Servers, truth: &Truth, name: usize, on: bool) -> bool {
     let Some((_, renamed)) = truth.members().find(|(n, _)| *n == name) else {
         return false;
     };
-    let member = worker(name, renamed);
+    let (live, member) = (&servers.live, worker(name, renamed));
     let edit = format!("w_status_D={}", u8::from(on));
-    // The child that answers may be killed just then.
-    let tried = std::panic::AssertUnwindSafe(|| servers.live.manager("app").edit(&member, &edit));
-    std::panic::catch_unwind(tried).is_ok()
+    let newest = live.logged("resuming normal operations") as u64;
+    for _ in 0..EDITS {
+        // The child that answers may be killed just then, or belong to an old generation, which has members of its own.
+        let tried = std::panic::AssertUnwindSafe(|| live.manager("app").edit(&member, &edit));
+        let _ = std::panic::catch_unwind(tried);
+        let page = live.try_get("/live-status?format=json").ok();
+        let page = page.and_then(|page| serde_json::from_slice(&page.body).ok());
+        let page: serde_json::Value = page.unwrap_or_default();
+        if epoch(&page) == newest && is_disabled(&page, &member) == Some(on) {
+            return true;
+        }
+    }
+    false
 }

@@ -14,6 +14,17 @@ const EDITED: At = 2_500;
 /// A page is put together, sent and read within this; kills may hold it up.
 const PAGE: At = 1_500;
 
+/// Number of the generation that the page's child belongs to.
+pub fn epoch(page: &Value) -> u64 {
+    page["epoch"].as_u64().unwrap_or(0)
+}
+
+/// Whether the member is disabled on the page; `None` when it is not there.
+pub fn is_disabled(page: &Value, url: &str) -> Option<bool> {
+    let found = find(page, url)?;
+    Some(list(found, "admin").iter().any(|bit| bit == "disabled"))
+}
+
 /// What is wrong on the page that was asked for at `from` and had arrived at `to`.
 pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String> {
     let mut wrong = Vec::new();

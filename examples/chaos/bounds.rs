@@ -3,9 +3,14 @@
 use crate::act::Servers;
 use crate::action::At;
 use live_kit::{Httpd, Mpm, descriptors, memory_kib};
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
 
 /// A child may have so much more memory of its own than the largest of the stock httpd.
 const CHILD_KIB: u64 = 40 * 1024;
+/// A generation takes at most so long to finish its requests.
+const OVERDUE: At = 15_000;
 /// Descriptors of a child: threads with two connections each, and some.
 const DESCRIPTORS: usize = 400;
 /// The parent may grow by so much more than that of the stock httpd, and by this for each reload.
@@ -13,8 +18,11 @@ const PARENT_KIB: u64 = 1024;
 const RELOAD_KIB: u64 = 16;
 
 /// The largest values so far.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Most {
+    /// Children that still lived [`OVERDUE`] after their generation had ended, each counted once.
+    pub overdue: usize,
+    seen: BTreeSet<u32>,
     pub children: usize,
     pub child_kib: u64,
     pub parent_kib: u64,
@@ -22,6 +30,15 @@ pub struct Most {
 }
 
 impl Most {
+    /// Notes who is older than a generation that began so long ago. (httpd itself does not reach every child, above
+    /// all when some were killed just then.)
+    fn outlive(&mut self, httpd: &Httpd, since: Duration) {
+        let old = |pid: &u32| age(*pid).is_some_and(|age| age > since.as_secs_f64() + 1.0);
+        for pid in httpd.children().into_iter().filter(old) {
+            self.overdue += usize::from(self.seen.insert(pid));
+        }
+    }
+
     fn look(&mut self, httpd: &Httpd) -> Most {
         let children = httpd.children();
         let of = |f: fn(u32) -> u64| children.iter().map(|pid| f(*pid)).max().unwrap_or(0);
@@ -30,6 +47,7 @@ impl Most {
             child_kib: of(memory_kib),
             parent_kib: memory_kib(httpd.pid()),
             descriptors: of(|pid| descriptors(pid).len() as u64) as usize,
+            ..Most::default()
         };
         self.children = self.children.max(now.children);
         self.child_kib = self.child_kib.max(now.child_kib);
@@ -37,6 +55,15 @@ impl Most {
         self.descriptors = self.descriptors.max(now.descriptors);
         now
     }
+}
+
+/// Seconds since the start of a process (proc(5), stat, field 22; a hundred ticks each).
+fn age(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
+    let up = fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = up.split(' ').next()?.parse().ok()?;
+    Some(up - started.parse::<f64>().ok()? / 100.0)
 }
 
 #[derive(Default)]
@@ -48,8 +75,15 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// What is beyond its bound.
-    pub fn look(&mut self, _now: At, servers: &Servers, reloads: usize) -> Vec<String> {
+    /// What is beyond its bound. `reloads`: when they were.
+    pub fn look(&mut self, now: At, begin: Instant, servers: &Servers, reloads: &[At]) -> Vec<String> {
+        let ended = reloads.iter().rev().find(|at| **at + OVERDUE < now);
+        if let Some(ended) = ended {
+            let since = begin.elapsed() - Duration::from_millis(*ended);
+            self.live.outlive(&servers.live, since);
+            self.stock.outlive(&servers.stock, since);
+        }
+        let reloads = reloads.len();
         let live = self.live.look(&servers.live);
         let stock = self.stock.look(&servers.stock);
         let mut wrong = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::act::{Servers, act};
 use crate::action::{Action, At};
-use crate::board::differences;
+use crate::board::{differences, epoch};
 use crate::bounds::Bounds;
 use crate::judge::{Event, Noted, Verdict, judge};
 use crate::logs::{Access, Errors};
@@ -84,6 +84,9 @@ struct Chaos {
     bounded: At,
     /// Differences of the page that the last look found: seen twice they count.
     last: Vec<String>,
+    /// The newest generation that has answered, and pages of older ones.
+    epoch: u64,
+    old_pages: usize,
     /// Reloads whose generation has not begun to serve.
     reloading: VecDeque<At>,
     served: usize,
@@ -125,6 +128,8 @@ impl Chaos {
             looked: 0,
             bounded: 0,
             last: Vec::new(),
+            epoch: 0,
+            old_pages: 0,
             reloading: VecDeque::new(),
         }
     }
@@ -142,8 +147,8 @@ impl Chaos {
             }
             if now >= self.bounded + BOUNDS {
                 self.bounded = now;
-                let reloads = self.truth.reloads.len();
-                let wrong = self.bounds.look(now, servers, reloads);
+                let reloads = &self.truth.reloads;
+                let wrong = self.bounds.look(now, self.begin, servers, reloads);
                 wrong.iter().for_each(|w| self.wrong(now, w));
             }
             let left = until.saturating_sub(self.now());
@@ -235,6 +240,12 @@ impl Chaos {
         let Ok(page) = serde_json::from_slice::<Value>(&reply) else {
             return self.wrong(said.to, "the status page is no JSON");
         };
+        self.epoch = self.epoch.max(epoch(&page));
+        if epoch(&page) < self.epoch {
+            // A child of an old generation, with the settings and members of its own.
+            self.old_pages += 1;
+            return;
+        }
         let wrong = differences(&page, said.from, said.to, &self.truth);
         // Told once for each stretch in which it is so, and only when it was so twice.
         let again: Vec<String> = wrong.iter().filter(|w| self.is_again(w)).cloned().collect();
@@ -292,7 +303,7 @@ impl Chaos {
         std::thread::sleep(Duration::from_millis(JUDGED + 200));
         let now = self.now();
         self.look(now, machines);
-        let (live, stock) = (self.bounds.live, self.bounds.stock);
+        let (live, stock) = (self.bounds.live.clone(), self.bounds.stock.clone());
         let losses = |report: &Report, live| report.sum(live, |t| t.ended);
         let (ours, theirs) = (losses(&self.report, true), losses(&self.report, false));
         if ours > 2 * theirs + 10 {
@@ -304,12 +315,14 @@ impl Chaos {
         ended(&mut self.report, now, servers);
         self.report.print();
         println!("rescued: {} requests of the httpd with the module", self.accesses[0].rescued);
-        for (who, most) in [("live", live), ("stock", stock)] {
+        for (who, most) in [("live", &live), ("stock", &stock)] {
             println!(
-                "{who}: at most {} children, {} KiB and {} descriptors in one, {} KiB in the parent",
-                most.children, most.child_kib, most.descriptors, most.parent_kib
+                "{who}: at most {} children, {} KiB and {} descriptors in one, {} KiB in the parent; {} children that \
+                 outlived their generation",
+                most.children, most.child_kib, most.descriptors, most.parent_kib, most.overdue
             );
         }
+        println!("status pages of old generations: {}", self.old_pages);
         println!("DNS: {} queries", world.dns.queries().len());
         self.report.violations.is_empty()
     }

@@ -26,7 +26,9 @@ impl Numbers {
     pub fn new(seed: u64, lane: u64) -> Numbers {
         let mut numbers = Numbers((seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (lane << 32)) | 1);
         // Small seeds are alike in the beginning.
-        (0..8).for_each(|_| drop(numbers.below(2)));
+        for _ in 0..8 {
+            numbers.below(2);
+        }
         numbers
     }
 
