@@ -3,15 +3,16 @@
 use crate::action::{Action, Edition, Harm, Spots};
 use crate::board::{epoch, is_disabled};
 use crate::schedule::pool_of;
-use crate::site::{HEALTH, Machines, NAMES, edition, ip, place, worker};
+use crate::site::{GROWN, HEALTH, Machines, NAMES, edition, ip, place, worker};
 use crate::truth::Truth;
 use live_kit::{Httpd, Mode, Mpm, Say, Signal, Type, World, thread_names};
+use std::time::Duration;
 
 /// The thread that only a leading child has.
 const MONITOR: &str = "live-monitor";
 
 /// Edits until the newest generation shows what was wanted.
-const EDITS: usize = 20;
+const EDITS: usize = 60;
 
 pub struct Servers {
     pub live: Httpd,
@@ -41,6 +42,7 @@ pub fn act(
         Action::KillLeader => return kill(servers, None),
         Action::KillChild(pick) => return kill(servers, Some(*pick)),
         Action::Reload(edition) => reload(servers, edition.as_ref()),
+        Action::Grow => return truth.grown.is_none() && grow(servers),
         Action::Disable(name) => return disable(servers, truth, *name, true),
         Action::Enable(name) => return disable(servers, truth, *name, false),
     }
@@ -126,15 +128,34 @@ fn disable(servers: &Servers, truth: &Truth, name: usize, on: bool) -> bool {
     };
     let (live, member) = (&servers.live, worker(name, renamed));
     let edit = format!("w_status_D={}", u8::from(on));
+    until(live, &member, on, || live.manager("app").edit(&member, &edit))
+}
+
+/// A new member comes disabled.
+fn grow(servers: &Servers) -> bool {
+    let (live, member) = (&servers.live, worker(GROWN, false));
+    let manager = || live.manager("app");
+    let add = || {
+        if !manager().members().contains(&member) {
+            manager().add(&member);
+        }
+        manager().edit(&member, "w_status_D=0");
+    };
+    until(live, &member, false, add)
+}
+
+/// Does it until the newest generation's page shows it. The child that answers may be killed just then, or belong to
+/// an old generation, which has members of its own.
+fn until(live: &Httpd, member: &str, disabled: bool, edit: impl Fn()) -> bool {
     let newest = live.logged("resuming normal operations") as u64;
     for _ in 0..EDITS {
-        // The child that answers may be killed just then, or belong to an old generation, which has members of its own.
-        let tried = std::panic::AssertUnwindSafe(|| live.manager("app").edit(&member, &edit));
-        let _ = std::panic::catch_unwind(tried);
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&edit));
+        // A member of run time is seen by and by.
+        std::thread::sleep(Duration::from_millis(20));
         let page = live.try_get("/live-status?format=json").ok();
         let page = page.and_then(|page| serde_json::from_slice(&page.body).ok());
         let page: serde_json::Value = page.unwrap_or_default();
-        if epoch(&page) == newest && is_disabled(&page, &member) == Some(on) {
+        if epoch(&page) == newest && is_disabled(&page, member) == Some(disabled) {
             return true;
         }
     }

@@ -211,6 +211,8 @@ pub enum Action {
     /// In balancer-manager.
     Disable(usize),
     Enable(usize),
+    /// The member that no configuration has is added, until the next reload.
+    Grow,
 }
 
 impl Action {
@@ -226,6 +228,7 @@ impl Action {
             Action::Reload(None) => "reload".into(),
             Action::Reload(Some(_)) => "reload, changed".into(),
             Action::Disable(_) => "member disabled".into(),
+            Action::Grow => "member added at run time".into(),
             Action::Heal(_) | Action::OutageOver(_) | Action::FaultOver(_) | Action::Enable(_) => {
                 "ends of these".into()
             }
@@ -253,6 +256,7 @@ impl fmt::Display for Action {
             Action::Reload(None) => f.write_str("reload"),
             Action::Reload(Some(edition)) => write!(f, "reload with {edition:?}"),
             Action::Disable(n) => write!(f, "{} disabled in the balancer-manager", name(n)),
+            Action::Grow => f.write_str("a member is added in the balancer-manager"),
             Action::Enable(n) => write!(f, "{} enabled", name(n)),
         }
     }

@@ -1,7 +1,7 @@
 //! What the module's status page says, held against the truth. Pure.
 
 use crate::action::At;
-use crate::site::{NAMES, PLAIN, Pool, TLS, ip, worker};
+use crate::site::{GROWN, NAMES, PLAIN, Pool, TLS, ip, worker};
 use crate::truth::Truth;
 use serde_json::Value;
 
@@ -28,12 +28,16 @@ pub fn is_disabled(page: &Value, url: &str) -> Option<bool> {
 /// What is wrong on the page that was asked for at `from` and had arrived at `to`.
 pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String> {
     let mut wrong = Vec::new();
-    if to - from > PAGE || since(Truth::last_before(&truth.reloads, to), from) < RELOADED {
+    // A machine that stands still is late with probes and children, too.
+    let stalled = truth.stalled(from.saturating_sub(UP), to) > 500;
+    if stalled || to - from > PAGE || since(Truth::last_before(&truth.reloads, to), from) < RELOADED {
         return wrong;
     }
     let members = truth.members().map(|(name, other)| (name, other));
     let all = members.chain(TLS.map(|name| (name, false)));
-    for (name, other) in all.chain([(PLAIN, false)]) {
+    // The member of run time has to be found and probed first.
+    let grown = truth.grown.filter(|at| at + UP < from).map(|_| (GROWN, false));
+    for (name, other) in all.chain([(PLAIN, false)]).chain(grown) {
         let url = worker(name, other);
         match find(page, &url) {
             None => wrong.push(format!("{url} is missing")),
@@ -88,7 +92,7 @@ fn of_pool(one: usize, other: usize) -> bool {
 }
 
 fn admin(found: &Value, name: usize, now: At, truth: &Truth) -> Option<String> {
-    let (disabled, at) = truth.disabled;
+    let (disabled, at) = truth.disabled?;
     if NAMES[name].pool != Pool::App || since(Some(at), now) < EDITED {
         return None;
     }

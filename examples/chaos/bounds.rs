@@ -2,8 +2,9 @@
 
 use crate::act::Servers;
 use crate::action::At;
+use crate::truth::Truth;
 use live_kit::{Httpd, Mpm, descriptors, memory_kib};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 const CHILD_KIB: u64 = 40 * 1024;
 /// A generation takes at most so long to finish its requests.
 const OVERDUE: At = 15_000;
+/// Within this a new generation has taken over.
+const TAKES_OVER: At = 2_500;
 /// Descriptors of a child: threads with two connections each, and some.
 const DESCRIPTORS: usize = 400;
 /// The parent may grow by so much more than that of the stock httpd, and by this for each reload.
@@ -54,6 +57,30 @@ impl Most {
         self.parent_kib = self.parent_kib.max(now.parent_kib);
         self.descriptors = self.descriptors.max(now.descriptors);
         now
+    }
+}
+
+/// When children of the httpd with the module were started.
+#[derive(Default)]
+pub struct Births(HashMap<u32, At>);
+
+impl Births {
+    pub fn look(&mut self, httpd: &Httpd, now: At) {
+        for pid in httpd.children() {
+            let born = || {
+                let age = age(pid).unwrap_or(0.0) * 1e3;
+                now.saturating_sub(age as At)
+            };
+            self.0.entry(pid).or_insert_with(born);
+        }
+    }
+
+    /// It belongs to a generation that had ended before `at`.
+    pub fn is_old(&self, pid: u32, at: At, reloads: &[At]) -> bool {
+        // Until the new generation has the listener to itself.
+        let ended = Truth::last_before(reloads, at.saturating_sub(TAKES_OVER));
+        let born = self.0.get(&pid);
+        born.zip(ended).is_some_and(|(born, ended)| *born < ended)
     }
 }
 

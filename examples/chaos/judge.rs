@@ -57,6 +57,8 @@ pub struct Noted {
     pub logged: bool,
     /// Rescues of all requests in the second before its end.
     pub rescues: usize,
+    /// The child that answered belongs to a generation that had ended when the request came.
+    pub outlived: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub enum Verdict {
     UnsafeToRepeat,
     /// More rescues than there is budget for.
     Budget,
+    /// Wrong, but by a child that httpd has not told to end with its generation.
+    Outlived(String),
     Wrong(String),
 }
 
@@ -87,6 +91,13 @@ const BUDGET: usize = 10;
 const LONGEST: At = 8_000;
 
 pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
+    match of_newest(event, noted, truth) {
+        Verdict::Wrong(what) if noted.outlived => Verdict::Outlived(what),
+        verdict => verdict,
+    }
+}
+
+fn of_newest(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
     if event.failure.is_some() {
         return unanswered(event, noted, truth);
     }
@@ -115,7 +126,7 @@ fn answered(event: &Event, truth: &Truth) -> Verdict {
     if NAMES[name].pool != event.pool {
         return Verdict::Wrong(format!("answered by {}", NAMES[name].host));
     }
-    if let Some(late) = truth.stale(name, spot, event.start) {
+    if let Some(late) = truth.stale(name, spot, event.start, event.end) {
         let host = NAMES[name].host;
         return Verdict::Wrong(format!(
             "answered by machine {spot} of {host}, {late} ms after it had to be forgotten"
@@ -123,7 +134,8 @@ fn answered(event: &Event, truth: &Truth) -> Verdict {
     }
     let took = event.end - event.start;
     let outage = truth.felt(event.name(), event.start, event.end, RECOVERY);
-    if took > LONGEST && !outage.into_iter().any(|t| t.all) {
+    let longest = LONGEST + 3 * truth.stalled(event.start, event.end);
+    if took > longest && !outage.into_iter().any(|t| t.all) {
         return Verdict::Wrong(format!("answered after {took} ms"));
     }
     Verdict::Good
@@ -140,8 +152,8 @@ fn unanswered(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
             | Failure::Connect(_)
             | Failure::Other(_)
     );
-    let killed = Truth::last_before(&truth.kills, event.end);
-    if torn && !noted.logged && killed.is_some_and(|at| event.end - at <= KILLED) {
+    let soon = KILLED + truth.stalled(event.start, event.end);
+    if torn && !noted.logged && truth.since_kill(event.end) <= soon {
         return Verdict::KilledChild;
     }
     let reload = Truth::last_before(&truth.reloads, event.end);
@@ -180,7 +192,10 @@ mod tests {
     }
 
     fn verdict(event: &Event, logged: bool, truth: &Truth) -> Verdict {
-        let noted = Noted { logged, rescues: 0 };
+        let noted = Noted {
+            logged,
+            ..Noted::default()
+        };
         judge(event, noted, truth)
     }
 

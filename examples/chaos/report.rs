@@ -19,6 +19,7 @@ pub struct Tally {
     pub outage: usize,
     pub unsafe_to_repeat: usize,
     pub budget: usize,
+    pub outlived: usize,
     pub wrong: usize,
     pub slowest: At,
 }
@@ -35,6 +36,7 @@ impl Tally {
             Verdict::Outage => &mut self.outage,
             Verdict::UnsafeToRepeat => &mut self.unsafe_to_repeat,
             Verdict::Budget => &mut self.budget,
+            Verdict::Outlived(_) => &mut self.outlived,
             Verdict::Wrong(_) => &mut self.wrong,
         };
         *count += 1;
@@ -106,15 +108,16 @@ impl Report {
             println!("  {times:>5}  {what}");
         }
         println!("\nrequests (lost: without an answer; with a killed child, with an ended generation;");
-        println!("answered with an error: no member left, unsafe to repeat, beyond the budget):");
+        println!("answered with an error: no member left, unsafe to repeat, beyond the budget; outlived: wrong, but by");
+        println!("a child that httpd itself left behind when its generation ended):");
         println!(
-            "  {:<30}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>10}",
-            "", "all", "killed", "ended", "outage", "unsafe", "budget", "WRONG", "slowest"
+            "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>10}",
+            "", "all", "killed", "ended", "outage", "unsafe", "budget", "outlived", "WRONG", "slowest"
         );
         for ((live, kind), t) in &self.tallies {
             let server = if *live { "live" } else { "stock" };
             println!(
-                "  {:<30}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8.2} s",
+                "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8.2} s",
                 format!("{server}: {kind}"),
                 t.all,
                 t.killed,
@@ -122,6 +125,7 @@ impl Report {
                 t.outage,
                 t.unsafe_to_repeat,
                 t.budget,
+                t.outlived,
                 t.wrong,
                 t.slowest as f64 / 1e3
             );

@@ -3,7 +3,7 @@
 use crate::act::{Servers, act};
 use crate::action::{Action, At};
 use crate::board::{differences, epoch};
-use crate::bounds::Bounds;
+use crate::bounds::{Births, Bounds};
 use crate::judge::{Event, Noted, Verdict, judge};
 use crate::logs::{Access, Errors};
 use crate::report::Report;
@@ -11,14 +11,17 @@ use crate::schedule::{Step, schedule};
 use crate::site::{EXPECTED, Machines, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
-use crate::users::{Asker, Said, Users};
+use crate::users::{Asker, Pulse, Said, Users};
 use live_kit::{Mpm, World, eventually};
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The logs tell of a request so long after its end.
 const JUDGED: At = 2_500;
@@ -67,10 +70,13 @@ fn start(world: &mut World, mpm: Mpm) -> Servers {
 }
 
 struct Chaos {
+    seed: u64,
     begin: Instant,
     truth: Truth,
     report: Report,
     users: Vec<Users>,
+    pulse: Pulse,
+    births: Births,
     status: Asker,
     ready: Vec<Asker>,
     told: Receiver<Event>,
@@ -107,10 +113,13 @@ impl Chaos {
         let mut errors = Errors::of(log("error.log"), &EXPECTED);
         errors.read(0);
         Chaos {
+            seed: settings.seed,
             begin,
             truth: Truth::new(),
             report: Report::new(settings.command.clone()),
             users: both.map(start).into(),
+            pulse: Pulse::start(begin),
+            births: Births::default(),
             status: ask("/live-status?format=json", 500),
             ready: ["app", "tls"]
                 .map(|b| ask(&format!("/live-ready?balancer={b}"), 200))
@@ -143,6 +152,7 @@ impl Chaos {
             let now = self.now();
             if now >= self.looked + LOOK {
                 self.looked = now;
+                self.births.look(&servers.live, now);
                 self.look(now, machines);
             }
             if now >= self.bounded + BOUNDS {
@@ -166,16 +176,24 @@ impl Chaos {
             step.action,
             Action::Heal(_) | Action::OutageOver(_) | Action::FaultOver(_) | Action::Enable(_)
         );
-        let early = !ends && !matches!(step.action, Action::Disable(_));
+        let early = !ends && !matches!(step.action, Action::Disable(_) | Action::Grow);
         if early {
             self.truth.note(at, &step.action);
         }
         let done = act(&step.action, world, machines, servers, &self.truth);
         if !early {
-            let disable = matches!(step.action, Action::Disable(_) | Action::Enable(_));
-            if done || !disable {
+            let edit = matches!(
+                step.action,
+                Action::Disable(_) | Action::Enable(_) | Action::Grow
+            );
+            if done || !edit {
                 self.truth.note(self.now(), &step.action);
+            } else if !matches!(step.action, Action::Grow) {
+                self.truth.disabled = None;
             }
+        }
+        if matches!(step.action, Action::KillLeader | Action::KillChild(_)) {
+            self.truth.killed.push(self.now());
         }
         if matches!(step.action, Action::Reload(_)) {
             self.reloading.push_back(at);
@@ -185,6 +203,9 @@ impl Chaos {
 
     /// Everything that has come in.
     fn look(&mut self, now: At, machines: &Machines) {
+        for (at, late) in self.pulse.take() {
+            self.truth.stall(at, late);
+        }
         let lines = self.errors.read(now);
         lines.iter().for_each(|l| self.wrong(now, &format!("error log: {l}")));
         self.accesses.iter_mut().for_each(|a| a.read(now));
@@ -215,9 +236,13 @@ impl Chaos {
 
     fn event(&mut self, event: &Event) {
         let access = &self.accesses[usize::from(!event.live)];
+        let line = access.line(event.number);
+        let pid = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let old = |pid| self.births.is_old(pid, event.start, &self.truth.reloads);
         let noted = Noted {
-            logged: access.line(event.number).is_some(),
+            logged: line.is_some(),
             rescues: access.rescues(event.end),
+            outlived: event.live && pid.is_some_and(old),
         };
         let verdict = judge(event, noted, &self.truth);
         self.report.count(event, &verdict);
@@ -279,10 +304,10 @@ impl Chaos {
 
     /// The body of an answer with 200; requests to killed children get none.
     fn reply(&mut self, said: &Said, what: &str) -> Option<Vec<u8>> {
-        let killed = Truth::last_before(&self.truth.kills, said.to);
+        let stalled = self.truth.stalled(said.from, said.to);
         match &said.reply {
             Ok(reply) if reply.status == 200 => return Some(reply.body.clone()),
-            Err(_) if killed.is_some_and(|at| said.to - at < 500) => {}
+            Err(_) if self.truth.since_kill(said.to) < 500 + stalled => {}
             Ok(reply) => self.wrong(said.to, &format!("{what}: {}", reply.status)),
             Err(failure) => self.wrong(said.to, &format!("{what}: {failure:?}")),
         }
@@ -312,7 +337,11 @@ impl Chaos {
         }
         self.status.stop();
         self.ready.into_iter().for_each(Asker::stop);
+        let logs = [&servers.live, &servers.stock].map(|httpd| httpd.root().to_owned());
         ended(&mut self.report, now, servers);
+        if !self.report.violations.is_empty() {
+            keep(&logs, self.seed);
+        }
         self.report.print();
         println!("rescued: {} requests of the httpd with the module", self.accesses[0].rescued);
         for (who, most) in [("live", &live), ("stock", &stock)] {
@@ -323,6 +352,12 @@ impl Chaos {
             );
         }
         println!("status pages of old generations: {}", self.old_pages);
+        let stalls = self.truth.stalls.iter().map(|(_, late)| late);
+        println!(
+            "this machine stood still for {:.1} s, at most {:.1} s",
+            stalls.clone().sum::<At>() as f64 / 1e3,
+            *stalls.max().unwrap_or(&0) as f64 / 1e3
+        );
         println!("DNS: {} queries", world.dns.queries().len());
         self.report.violations.is_empty()
     }
@@ -337,6 +372,23 @@ fn ended(report: &mut Report, now: At, servers: Servers) {
             report.violation(now, &format!("at the end: {why}"), &[]);
         }
     }
+}
+
+/// Copies configurations and logs of both servers to a place that outlives the run.
+fn keep(roots: &[PathBuf], seed: u64) {
+    let to = std::env::temp_dir().join(format!("chaos-{seed}-{}", clock()));
+    let made = fs::create_dir_all(&to);
+    let copied = made.and_then(|()| Command::new("cp").arg("-r").args(roots).arg(&to).status());
+    match copied {
+        Ok(_) => println!("logs: {}", to.display()),
+        Err(e) => println!("the logs could not be kept: {e}"),
+    }
+}
+
+/// Seconds since 1970.
+fn clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// A difference without the numbers that grow.

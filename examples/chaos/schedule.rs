@@ -78,7 +78,7 @@ fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
     for mut step in steps {
         let since = |at: Option<At>| at.map_or(At::MAX, |at| step.at - at);
         match &mut step.action {
-            Action::Disable(_) | Action::Enable(_) if since(reload) < AFTER_RELOAD => continue,
+            Action::Disable(_) | Action::Enable(_) | Action::Grow if since(reload) < AFTER_RELOAD => continue,
             // The worst back-off that such a fault leads to is over.
             Action::Reload(edition) if since(fault) < 14_000 => *edition = None,
             _ => {}
@@ -151,19 +151,22 @@ impl Lane {
     /// The name of the worker outside of balancers moves for a while; then one of its addresses has trouble.
     fn plain(&mut self) {
         let mut at = self.numbers.between(4_000..7_000);
-        while at + 15_000 < self.end {
+        loop {
             for _ in 0..self.numbers.between(2..6) {
+                if at + 3_000 >= self.end {
+                    return;
+                }
                 let spots = self.numbers.of(&Spots::ALL);
                 self.push(at, Action::Place(PLAIN, spots));
                 at += self.numbers.between(1_500..5_000);
+            }
+            if at + 14_000 >= self.end {
+                return;
             }
             self.push(at, Action::Place(PLAIN, Spots::Both));
             at += 6_000;
             let spots = self.numbers.of(&Spots::ALL[..2]);
             let harm = self.numbers.of(&PLAIN_HARMS);
-            if at + 7_000 >= self.end {
-                return;
-            }
             self.push(at, Action::Harm(PLAIN, spots, harm));
             if !harm.is_instant() {
                 at += self.numbers.between(300..6_000);
@@ -246,6 +249,11 @@ impl Lane {
     fn manager(&mut self) {
         let mut at = self.numbers.between(9_000..15_000);
         while at + 10_000 < self.end {
+            if self.numbers.percent(20) {
+                self.push(at, Action::Grow);
+                at += self.numbers.between(3_000..8_000);
+                continue;
+            }
             let name = self.numbers.below(APP.len() as u64) as usize;
             self.push(at, Action::Disable(name));
             at += self.numbers.between(1_500..8_000);

@@ -26,7 +26,7 @@ const fn name(host: &'static str, pool: Pool, ttl: u32) -> Name {
     Name { host, pool, ttl }
 }
 
-pub const NAMES: [Name; 8] = [
+pub const NAMES: [Name; 9] = [
     name("m0.test", Pool::App, 1),
     name("m1.test", Pool::App, 1),
     name("m2.test", Pool::App, 2),
@@ -35,10 +35,13 @@ pub const NAMES: [Name; 8] = [
     name("t1.test", Pool::Tls, 2),
     name("t2.test", Pool::Tls, 1),
     name("plain.test", Pool::Plain, 1),
+    name("grown.test", Pool::App, 1),
 ];
 pub const APP: Range<usize> = 0..4;
 pub const TLS: Range<usize> = 4..7;
 pub const PLAIN: usize = 7;
+/// A member that is added in the balancer-manager.
+pub const GROWN: usize = 8;
 
 /// Probes of members of [`Pool::App`] ask for it.
 pub const HEALTH: &str = "/health";
@@ -157,6 +160,10 @@ fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
         let probe = if live { &probe } else { "" };
         let _ = writeln!(text, "BalancerMember {url} {usual} {probe}");
     }
+    let _ = writeln!(text, "ProxySet growth=4");
+    if live {
+        let _ = writeln!(text, "ProxyLive on");
+    }
     let _ = writeln!(text, "</Proxy>\n<Proxy balancer://tls>");
     for name in TLS {
         let _ = writeln!(text, "BalancerMember {} {usual}", worker(name, false));
@@ -188,7 +195,7 @@ pub fn children(mpm: Mpm) -> usize {
 }
 
 /// What both servers, and only they, may say at level `warn` and above.
-pub const EXPECTED: [&str; 24] = [
+pub const EXPECTED: [&str; 25] = [
     "up -> down",
     "unknown -> down",
     "last resort: stays in use",
@@ -197,6 +204,7 @@ pub const EXPECTED: [&str; 24] = [
     "has been silent for more than 3 s",
     "is heard again",
     "probes are late by up to",
+    "trouble on this machine (errno 62)",
     "[proxy:error]",
     "[proxy_http:error]",
     "[proxy_http:warn]",

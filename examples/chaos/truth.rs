@@ -42,12 +42,17 @@ pub struct Truth {
     places: Vec<Vec<(At, Spots)>>,
     pub troubles: Vec<Trouble>,
     faults: Vec<Fault>,
-    /// kill -9 of children.
+    /// kill -9 of children: just before, and just after.
     pub kills: Vec<At>,
+    pub killed: Vec<At>,
     pub reloads: Vec<At>,
     pub edition: Edition,
-    /// Member that is disabled, and since when it is, or none is.
-    pub disabled: (Option<usize>, At),
+    /// Member that is disabled, and since when it is, or none is; `None`: an edit may have failed.
+    pub disabled: Option<(Option<usize>, At)>,
+    /// Since when there is a member of run time.
+    pub grown: Option<At>,
+    /// When this machine did not run the driver, and for how long.
+    pub stalls: Vec<(At, At)>,
 }
 
 /// Beyond TTL + 1 s: for the clocks of two machines.
@@ -62,9 +67,12 @@ impl Truth {
             troubles: Vec::new(),
             faults: Vec::new(),
             kills: Vec::new(),
+            killed: Vec::new(),
             reloads: Vec::new(),
             edition: Edition::FIRST,
-            disabled: (None, 0),
+            disabled: Some((None, 0)),
+            grown: None,
+            stalls: Vec::new(),
         }
     }
 
@@ -95,13 +103,15 @@ impl Truth {
             Action::KillLeader | Action::KillChild(_) => self.kills.push(at),
             Action::Reload(edition) => {
                 self.reloads.push(at);
-                self.disabled = (None, at);
+                self.disabled = Some((None, at));
+                self.grown = None;
                 if let Some(edition) = edition {
                     self.edition = edition.clone();
                 }
             }
-            Action::Disable(name) => self.disabled = (Some(*name), at),
-            Action::Enable(_) => self.disabled = (None, at),
+            Action::Disable(name) => self.disabled = Some((Some(*name), at)),
+            Action::Enable(_) => self.disabled = Some((None, at)),
+            Action::Grow => self.grown = Some(at),
         }
     }
 
@@ -125,10 +135,14 @@ impl Truth {
         self.places[name].last().expect("never empty").0
     }
 
-    /// A request that began at `start` was answered by this machine: how many ms after the last instant at which that
-    /// was right.
-    pub fn stale(&self, name: usize, spot: usize, start: At) -> Option<At> {
+    /// A request that lasted so long was answered by this machine: how many ms behind the last instant at which that
+    /// was right it began.
+    pub fn stale(&self, name: usize, spot: usize, start: At, end: At) -> Option<At> {
         let places = &self.places[name];
+        let mut meanwhile = places.iter().filter(|(at, _)| (start..=end).contains(at));
+        if meanwhile.any(|(_, s)| s.has(spot)) {
+            return None;
+        }
         // The last removal before the request; nothing is wrong while the machine is listed.
         let at = places.iter().rposition(|(at, _)| *at <= start)?;
         let listed = places[..=at].iter().rposition(|(_, s)| s.has(spot));
@@ -157,7 +171,19 @@ impl Truth {
         }
         let late = self.kills.iter().chain(&self.reloads);
         let count = late.filter(|at| **at + 1_000 >= changed && **at <= due);
-        due + count.count() as At * TAKEOVER
+        due + count.count() as At * TAKEOVER + 3 * self.stalled(changed, due)
+    }
+
+    /// Notes that the driver was not run for so long before `at`.
+    pub fn stall(&mut self, at: At, length: At) {
+        self.stalls.push((at, length));
+    }
+
+    /// How long this machine stood still about this time, for the driver.
+    pub fn stalled(&self, from: At, to: At) -> At {
+        let about = from.saturating_sub(2_000)..=to.saturating_add(2_000);
+        let recent = self.stalls.iter().rev().take(500);
+        recent.filter(|(at, _)| about.contains(at)).map(|(_, length)| length).sum()
     }
 
     /// DNS is well, and has been for longer than any back-off lasts.
@@ -172,6 +198,13 @@ impl Truth {
         let pool = pool_of(name);
         let recent = self.troubles.iter().rev().take(40);
         recent.filter(move |t| pool.contains(&t.name) && t.span.meets(from, to, after))
+    }
+
+    /// How long before `at` a child was killed.
+    pub fn since_kill(&self, at: At) -> At {
+        let both = [&self.kills, &self.killed];
+        let last = both.into_iter().filter_map(|list| Truth::last_before(list, at));
+        last.max().map_or(At::MAX, |kill| at - kill)
     }
 
     /// The last of these instants that is not behind `at`.
@@ -195,16 +228,21 @@ mod tests {
     #[test]
     fn removed_addresses() {
         let mut truth = Truth::new();
-        assert_eq!(truth.stale(0, 0, 100), None);
-        assert_eq!(truth.stale(0, 1, 100), Some(100));
+        assert_eq!(truth.stale(0, 0, 100, 100), None);
+        assert_eq!(truth.stale(0, 1, 100, 100), Some(100));
+        assert_eq!(truth.stale(0, 1, 9_000, 9_900), Some(9_000));
         truth.note(10_000, &Action::Place(0, Spots::Second));
-        assert_eq!(truth.stale(0, 1, 10_001), None);
-        assert_eq!(truth.stale(0, 0, 12_250), None);
-        assert_eq!(truth.stale(0, 0, 12_260), Some(10));
+        assert_eq!(truth.stale(0, 1, 10_001, 10_001), None);
+        // It began before the move and was answered, perhaps by a second attempt, after it.
+        assert_eq!(truth.stale(0, 1, 9_000, 10_001), None);
+        assert_eq!(truth.stale(0, 0, 12_250, 12_250), None);
+        assert_eq!(truth.stale(0, 0, 12_260, 12_260), Some(10));
+        truth.stall(11_500, 50);
+        assert_eq!(truth.stale(0, 0, 12_300, 12_300), None);
         truth.note(11_000, &Action::KillLeader);
-        assert_eq!(truth.stale(0, 0, 12_260), None);
+        assert_eq!(truth.stale(0, 0, 12_260, 12_260), None);
         truth.note(20_000, &Action::Place(0, Spots::Both));
-        assert_eq!(truth.stale(0, 0, 20_000), None);
+        assert_eq!(truth.stale(0, 0, 20_000, 20_000), None);
     }
 
     #[test]
@@ -212,7 +250,7 @@ mod tests {
         let mut truth = Truth::new();
         truth.note(9_000, &Action::Fault(None, Dns::ServFail, false));
         truth.note(10_000, &Action::Place(0, Spots::Second));
-        assert_eq!(truth.stale(0, 0, 60_000), None);
+        assert_eq!(truth.stale(0, 0, 60_000, 60_000), None);
         truth.note(13_000, &Action::FaultOver(None));
         assert_eq!(truth.known(0, 10_000), 13_000 + 5_000 + 3_000);
         assert!(!truth.dns_is_calm(0, 20_000) && truth.dns_is_calm(0, 24_000));
@@ -234,6 +272,6 @@ mod tests {
         let mut truth = Truth::new();
         truth.note(1, &Action::Disable(2));
         truth.note(2, &Action::Reload(None));
-        assert_eq!(truth.disabled, (None, 2));
+        assert_eq!(truth.disabled, Some((None, 2)));
     }
 }

@@ -276,3 +276,45 @@ impl Asker {
         let _ = self.thread.join();
     }
 }
+
+/// Notices when this machine does not run a thread that wants to.
+pub struct Pulse {
+    stop: Arc<AtomicBool>,
+    stalls: Arc<Mutex<Vec<(At, At)>>>,
+}
+
+/// Between two beats, and what is late.
+const BEAT: Duration = Duration::from_millis(20);
+const LATE: Duration = Duration::from_millis(100);
+
+impl Pulse {
+    pub fn start(begin: Instant) -> Pulse {
+        let stop = Arc::<AtomicBool>::default();
+        let stalls = Arc::<Mutex<Vec<(At, At)>>>::default();
+        let (ended, list) = (Arc::clone(&stop), Arc::clone(&stalls));
+        std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                let from = Instant::now();
+                std::thread::sleep(BEAT);
+                let late = from.elapsed() - BEAT;
+                if late > LATE {
+                    let at = begin.elapsed().as_millis() as At;
+                    let mut list = list.lock().expect("no thread panicked");
+                    list.push((at, late.as_millis() as At));
+                }
+            }
+        });
+        Pulse { stop, stalls }
+    }
+
+    /// When it was late, and by how much.
+    pub fn take(&self) -> Vec<(At, At)> {
+        std::mem::take(&mut self.stalls.lock().expect("no thread panicked"))
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
