@@ -128,7 +128,9 @@ fn disable(servers: &Servers, truth: &Truth, name: usize, on: bool) -> bool {
     };
     let (live, member) = (&servers.live, worker(name, renamed));
     let edit = format!("w_status_D={}", u8::from(on));
-    until(live, &member, on, || live.manager("app").edit(&member, &edit))
+    until(live, &member, on, || {
+        live.manager("app").edit(&member, &edit)
+    })
 }
 
 /// A new member comes disabled.

@@ -30,13 +30,17 @@ pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String>
     let mut wrong = Vec::new();
     // A machine that stands still is late with probes and children, too.
     let stalled = truth.stalled(from.saturating_sub(UP), to) > 500;
-    if stalled || to - from > PAGE || since(Truth::last_before(&truth.reloads, to), from) < RELOADED {
+    if stalled || to - from > PAGE || since(Truth::last_before(&truth.reloads, to), from) < RELOADED
+    {
         return wrong;
     }
     let members = truth.members().map(|(name, other)| (name, other));
     let all = members.chain(TLS.map(|name| (name, false)));
     // The member of run time has to be found and probed first.
-    let grown = truth.grown.filter(|at| at + UP < from).map(|_| (GROWN, false));
+    let grown = truth
+        .grown
+        .filter(|at| at + UP < from)
+        .map(|_| (GROWN, false));
     for (name, other) in all.chain([(PLAIN, false)]).chain(grown) {
         let url = worker(name, other);
         match find(page, &url) {
@@ -60,7 +64,9 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 fn find<'a>(page: &'a Value, url: &str) -> Option<&'a Value> {
-    let members = list(page, "balancers").iter().flat_map(|b| list(b, "members"));
+    let members = list(page, "balancers")
+        .iter()
+        .flat_map(|b| list(b, "members"));
     let mut all = members.chain(list(page, "workers"));
     all.find(|worker| worker["name"] == url)
 }
@@ -84,7 +90,13 @@ fn state(found: &Value, name: usize, now: At, truth: &Truth) -> Option<String> {
         long && whole && t.harm.is_death()
     });
     let dead = dead.filter(|_| placed > DOWN + 4_000 && truth.dns_is_calm(name, now));
-    dead.map(|t| format!("is up, although {:?} since {} ms", t.harm, now - t.span.from))
+    dead.map(|t| {
+        format!(
+            "is up, although {:?} since {} ms",
+            t.harm,
+            now - t.span.from
+        )
+    })
 }
 
 fn of_pool(one: usize, other: usize) -> bool {
@@ -108,10 +120,16 @@ fn addresses(found: &Value, name: usize, now: At, truth: &Truth) -> Option<Strin
     if now <= due.max(reload) || !truth.dns_is_calm(name, now) {
         return None;
     }
-    let said = list(found, "addresses").iter().filter_map(|a| a["ip"].as_str());
+    let said = list(found, "addresses")
+        .iter()
+        .filter_map(|a| a["ip"].as_str());
     let mut said: Vec<&str> = said.collect();
     said.sort_unstable();
-    let wanted: Vec<String> = truth.place(name).list().map(|spot| ip(name, spot)).collect();
+    let wanted: Vec<String> = truth
+        .place(name)
+        .list()
+        .map(|spot| ip(name, spot))
+        .collect();
     (said != wanted).then(|| format!("has {said:?} instead of {wanted:?}"))
 }
 
@@ -127,7 +145,9 @@ mod tests {
                    "addresses": [{"ip": ip(name, 0)}]})
         };
         let members = |names: std::ops::Range<usize>| -> Vec<Value> {
-            names.map(|n| one(n, if n == 0 { state } else { "up" })).collect()
+            names
+                .map(|n| one(n, if n == 0 { state } else { "up" }))
+                .collect()
         };
         json!({"balancers": [{"members": members(0..4)}, {"members": members(4..7)}],
                "workers": [one(PLAIN, "up")]})

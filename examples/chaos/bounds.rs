@@ -103,7 +103,13 @@ pub struct Bounds {
 
 impl Bounds {
     /// What is beyond its bound. `reloads`: when they were.
-    pub fn look(&mut self, now: At, begin: Instant, servers: &Servers, reloads: &[At]) -> Vec<String> {
+    pub fn look(
+        &mut self,
+        now: At,
+        begin: Instant,
+        servers: &Servers,
+        reloads: &[At],
+    ) -> Vec<String> {
         let ended = reloads.iter().rev().find(|at| **at + OVERDUE < now);
         if let Some(ended) = ended {
             let since = begin.elapsed() - Duration::from_millis(*ended);
@@ -121,16 +127,30 @@ impl Bounds {
         };
         let processes = if servers.mpm == Mpm::Prefork { 97 } else { 15 };
         bound("children", live.children as u64, processes);
-        bound("descriptors of a child", live.descriptors as u64, DESCRIPTORS as u64);
-        bound("KiB of a child", live.child_kib, self.stock.child_kib + CHILD_KIB);
-        let before = *self.first.get_or_insert((live.parent_kib, stock.parent_kib, reloads));
+        bound(
+            "descriptors of a child",
+            live.descriptors as u64,
+            DESCRIPTORS as u64,
+        );
+        bound(
+            "KiB of a child",
+            live.child_kib,
+            self.stock.child_kib + CHILD_KIB,
+        );
+        let before = *self
+            .first
+            .get_or_insert((live.parent_kib, stock.parent_kib, reloads));
         if reloads < 5 {
             self.first = None;
             return wrong;
         }
         let grown = stock.parent_kib.saturating_sub(before.1);
         let more = (reloads - before.2) as u64 * RELOAD_KIB;
-        bound("KiB of the parent", live.parent_kib, before.0 + grown + more + PARENT_KIB);
+        bound(
+            "KiB of the parent",
+            live.parent_kib,
+            before.0 + grown + more + PARENT_KIB,
+        );
         wrong
     }
 }

@@ -85,8 +85,14 @@ impl Errors {
                 .iter()
                 .any(|m| text.contains(&format!("[{m}")))
         };
-        let within = self.recent.iter().filter(|(at, _)| (from..=to).contains(at));
-        within.map(|(_, text)| text.as_str()).filter(|text| told(text)).collect()
+        let within = self
+            .recent
+            .iter()
+            .filter(|(at, _)| (from..=to).contains(at));
+        within
+            .map(|(_, text)| text.as_str())
+            .filter(|text| told(text))
+            .collect()
     }
 }
 
@@ -118,7 +124,10 @@ impl Access {
             let mut words = line.split(' ');
             let number = words.next().and_then(|n| n.parse().ok());
             let Some(number) = number else { continue };
-            if words.nth(3).is_some_and(|rescue| !matches!(rescue, "-" | "")) {
+            if words
+                .nth(3)
+                .is_some_and(|rescue| !matches!(rescue, "-" | ""))
+            {
                 self.rescues.push_back(now);
                 self.rescued += 1;
             }
@@ -137,7 +146,10 @@ impl Access {
     /// Rescues about the second before `at`.
     pub fn rescues(&self, at: At) -> usize {
         let about = at.saturating_sub(1_200)..=at + 600;
-        self.rescues.iter().filter(|one| about.contains(one)).count()
+        self.rescues
+            .iter()
+            .filter(|one| about.contains(one))
+            .count()
     }
 }
 

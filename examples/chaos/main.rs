@@ -6,6 +6,7 @@
 
 mod act;
 mod action;
+mod askers;
 mod board;
 mod bounds;
 mod judge;
@@ -60,10 +61,20 @@ fn read(args: impl Iterator<Item = String>) -> Result<Settings, String> {
     let [minutes, seed] = words.as_slice() else {
         return Err("minutes and a seed are needed".into());
     };
-    let minutes: f64 = minutes.parse().map_err(|_| format!("no number: {minutes}"))?;
+    let minutes: f64 = minutes
+        .parse()
+        .map_err(|_| format!("no number: {minutes}"))?;
     let seed: u64 = seed.parse().map_err(|_| format!("no number: {seed}"))?;
-    let mpm = mpm.unwrap_or(if seed.is_multiple_of(2) { Mpm::Event } else { Mpm::Prefork });
-    let word = if mpm == Mpm::Event { "event" } else { "prefork" };
+    let mpm = mpm.unwrap_or(if seed.is_multiple_of(2) {
+        Mpm::Event
+    } else {
+        Mpm::Prefork
+    });
+    let word = if mpm == Mpm::Event {
+        "event"
+    } else {
+        "prefork"
+    };
     Ok(Settings {
         millis: (minutes * 60_000.0) as u64,
         seed,

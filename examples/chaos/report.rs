@@ -107,12 +107,25 @@ impl Report {
         for (what, times) in &self.done {
             println!("  {times:>5}  {what}");
         }
-        println!("\nrequests (lost: without an answer; with a killed child, with an ended generation;");
-        println!("answered with an error: no member left, unsafe to repeat, beyond the budget; outlived: wrong, but by");
+        println!(
+            "\nrequests (lost: without an answer; with a killed child, with an ended generation;"
+        );
+        println!(
+            "answered with an error: no member left, unsafe to repeat, beyond the budget; outlived: wrong, but by"
+        );
         println!("a child that httpd itself left behind when its generation ended):");
         println!(
             "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>10}",
-            "", "all", "killed", "ended", "outage", "unsafe", "budget", "outlived", "WRONG", "slowest"
+            "",
+            "all",
+            "killed",
+            "ended",
+            "outage",
+            "unsafe",
+            "budget",
+            "outlived",
+            "WRONG",
+            "slowest"
         );
         for ((live, kind), t) in &self.tallies {
             let server = if *live { "live" } else { "stock" };
@@ -130,7 +143,9 @@ impl Report {
                 t.slowest as f64 / 1e3
             );
         }
-        println!("(what is wrong with the stock httpd is no violation: it is what the module is for)");
+        println!(
+            "(what is wrong with the stock httpd is no violation: it is what the module is for)"
+        );
         println!("\n{} violations", self.violations.len());
         self.violations.iter().for_each(|v| println!("  {v}"));
         if !self.violations.is_empty() {

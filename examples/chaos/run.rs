@@ -1,7 +1,10 @@
 //! One run: the schedule is carried out, and everything that comes back is held against the truth.
 
+mod ending;
+
 use crate::act::{Servers, act};
 use crate::action::{Action, At};
+use crate::askers::{Asker, Pulse, Said};
 use crate::board::{differences, epoch};
 use crate::bounds::{Births, Bounds};
 use crate::judge::{Event, Noted, Verdict, judge};
@@ -11,17 +14,14 @@ use crate::schedule::{Step, schedule};
 use crate::site::{EXPECTED, Machines, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
-use crate::users::{Asker, Pulse, Said, Users};
+use crate::users::Users;
 use live_kit::{Mpm, World, eventually};
 use serde_json::Value;
 use std::collections::VecDeque;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The logs tell of a request so long after its end.
 const JUDGED: At = 2_500;
@@ -105,7 +105,14 @@ impl Chaos {
         let numbers = Arc::new(AtomicU64::new(1));
         let both = [(&servers.live, true), (&servers.stock, false)];
         let start = |(httpd, live): (&live_kit::Httpd, bool)| {
-            Users::start(httpd.addr(), live, settings.mpm, begin, &numbers, tell.clone())
+            Users::start(
+                httpd.addr(),
+                live,
+                settings.mpm,
+                begin,
+                &numbers,
+                tell.clone(),
+            )
         };
         let addr = servers.live.addr();
         let ask = |path: &str, ms| Asker::start(addr, path, begin, Duration::from_millis(ms));
@@ -207,7 +214,9 @@ impl Chaos {
             self.truth.stall(at, late);
         }
         let lines = self.errors.read(now);
-        lines.iter().for_each(|l| self.wrong(now, &format!("error log: {l}")));
+        lines
+            .iter()
+            .for_each(|l| self.wrong(now, &format!("error log: {l}")));
         self.accesses.iter_mut().for_each(|a| a.read(now));
         self.generations(now);
         let wrong = self.twice.look(machines, now);
@@ -275,7 +284,9 @@ impl Chaos {
         // Told once for each stretch in which it is so, and only when it was so twice.
         let again: Vec<String> = wrong.iter().filter(|w| self.is_again(w)).cloned().collect();
         self.last = wrong.iter().map(|w| key(w)).collect();
-        again.iter().for_each(|w| self.wrong(said.to, &format!("status page: {w}")));
+        again
+            .iter()
+            .for_each(|w| self.wrong(said.to, &format!("status page: {w}")));
     }
 
     /// The last page said so, and that was not told yet.
@@ -297,7 +308,11 @@ impl Chaos {
         let felt = self.truth.felt(name, said.from, said.to, 8_000);
         let outage = felt.into_iter().any(|t| t.all);
         if reply.status != 200 && !outage {
-            let what = format!("the readiness URL: {} {}", reply.status, reply.text().trim());
+            let what = format!(
+                "the readiness URL: {} {}",
+                reply.status,
+                reply.text().trim()
+            );
             self.wrong_between(said.from, said.to, &what);
         }
     }
@@ -322,73 +337,6 @@ impl Chaos {
         let log = self.errors.between(from.saturating_sub(1_000), to + 1_000);
         self.report.violation(to, what, &log);
     }
-
-    fn end(mut self, world: &World, machines: &Machines, servers: Servers) -> bool {
-        std::mem::take(&mut self.users).into_iter().for_each(Users::stop);
-        std::thread::sleep(Duration::from_millis(JUDGED + 200));
-        let now = self.now();
-        self.look(now, machines);
-        let (live, stock) = (self.bounds.live.clone(), self.bounds.stock.clone());
-        let losses = |report: &Report, live| report.sum(live, |t| t.ended);
-        let (ours, theirs) = (losses(&self.report, true), losses(&self.report, false));
-        if ours > 2 * theirs + 10 {
-            let what = format!("{ours} requests lost with ended generations, stock httpd: {theirs}");
-            self.wrong(now, &what);
-        }
-        self.status.stop();
-        self.ready.into_iter().for_each(Asker::stop);
-        let logs = [&servers.live, &servers.stock].map(|httpd| httpd.root().to_owned());
-        ended(&mut self.report, now, servers);
-        if !self.report.violations.is_empty() {
-            keep(&logs, self.seed);
-        }
-        self.report.print();
-        println!("rescued: {} requests of the httpd with the module", self.accesses[0].rescued);
-        for (who, most) in [("live", &live), ("stock", &stock)] {
-            println!(
-                "{who}: at most {} children, {} KiB and {} descriptors in one, {} KiB in the parent; {} children that \
-                 outlived their generation",
-                most.children, most.child_kib, most.descriptors, most.parent_kib, most.overdue
-            );
-        }
-        println!("status pages of old generations: {}", self.old_pages);
-        let stalls = self.truth.stalls.iter().map(|(_, late)| late);
-        println!(
-            "this machine stood still for {:.1} s, at most {:.1} s",
-            stalls.clone().sum::<At>() as f64 / 1e3,
-            *stalls.max().unwrap_or(&0) as f64 / 1e3
-        );
-        println!("DNS: {} queries", world.dns.queries().len());
-        self.report.violations.is_empty()
-    }
-}
-
-/// The kit judges what the servers leave behind, and panics.
-fn ended(report: &mut Report, now: At, servers: Servers) {
-    for (who, httpd) in [("live", servers.live), ("stock", servers.stock)] {
-        let stop = std::panic::AssertUnwindSafe(move || drop(httpd));
-        if let (Err(why), "live") = (std::panic::catch_unwind(stop), who) {
-            let why = why.downcast_ref::<String>().map_or("", String::as_str);
-            report.violation(now, &format!("at the end: {why}"), &[]);
-        }
-    }
-}
-
-/// Copies configurations and logs of both servers to a place that outlives the run.
-fn keep(roots: &[PathBuf], seed: u64) {
-    let to = std::env::temp_dir().join(format!("chaos-{seed}-{}", clock()));
-    let made = fs::create_dir_all(&to);
-    let copied = made.and_then(|()| Command::new("cp").arg("-r").args(roots).arg(&to).status());
-    match copied {
-        Ok(_) => println!("logs: {}", to.display()),
-        Err(e) => println!("the logs could not be kept: {e}"),
-    }
-}
-
-/// Seconds since 1970.
-fn clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 /// A difference without the numbers that grow.

@@ -78,7 +78,11 @@ fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
     for mut step in steps {
         let since = |at: Option<At>| at.map_or(At::MAX, |at| step.at - at);
         match &mut step.action {
-            Action::Disable(_) | Action::Enable(_) | Action::Grow if since(reload) < AFTER_RELOAD => continue,
+            Action::Disable(_) | Action::Enable(_) | Action::Grow
+                if since(reload) < AFTER_RELOAD =>
+            {
+                continue;
+            }
             // The worst back-off that such a fault leads to is over.
             Action::Reload(edition) if since(fault) < 14_000 => *edition = None,
             _ => {}
@@ -127,9 +131,7 @@ impl Lane {
             if self.numbers.percent(30) {
                 at += self.numbers.between(400..2_500);
             } else {
-                last = self
-                    .numbers
-                    .between(names.start as u64..names.end as u64) as usize;
+                last = self.numbers.between(names.start as u64..names.end as u64) as usize;
                 at += SETTLE + self.numbers.below(2_000);
             }
         }

@@ -140,7 +140,11 @@ const SSL: &str = "SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName
 /// The configuration that both servers have; with `{...}` for what only the one with the module has.
 fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
     let on = if live { "live=on" } else { "" };
-    let stock = if live { "" } else { "connectiontimeout=2 retry=2" };
+    let stock = if live {
+        ""
+    } else {
+        "connectiontimeout=2 retry=2"
+    };
     let usual = format!("timeout={TIMEOUT} {on} {stock}");
     let mut text = format!("{}\n{LOG}\n{MANAGER}\n{SSL}\n", room(mpm));
     if live {
@@ -184,7 +188,9 @@ fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
 /// Room for children that finish requests beside new ones; children that were killed are replaced.
 fn room(mpm: Mpm) -> &'static str {
     match mpm {
-        Mpm::Prefork => "ServerLimit 96\nMaxRequestWorkers 96\nMinSpareServers 8\nMaxSpareServers 40",
+        Mpm::Prefork => {
+            "ServerLimit 96\nMaxRequestWorkers 96\nMinSpareServers 8\nMaxSpareServers 40"
+        }
         _ => "Protocols h2c http/1.1\nMinSpareThreads 100\nMaxSpareThreads 1000",
     }
 }
@@ -232,7 +238,9 @@ pub fn server(world: &mut World, mpm: Mpm, live: bool) -> Builder {
         _ => builder.module("http2"),
     };
     let builder = builder.module("ssl");
-    EXPECTED.iter().fold(with(builder, mpm, live), |b, line| b.expect(line))
+    EXPECTED
+        .iter()
+        .fold(with(builder, mpm, live), |b, line| b.expect(line))
 }
 
 fn with(builder: Builder, mpm: Mpm, live: bool) -> Builder {

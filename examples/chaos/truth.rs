@@ -183,7 +183,10 @@ impl Truth {
     pub fn stalled(&self, from: At, to: At) -> At {
         let about = from.saturating_sub(2_000)..=to.saturating_add(2_000);
         let recent = self.stalls.iter().rev().take(500);
-        recent.filter(|(at, _)| about.contains(at)).map(|(_, length)| length).sum()
+        recent
+            .filter(|(at, _)| about.contains(at))
+            .map(|(_, length)| length)
+            .sum()
     }
 
     /// DNS is well, and has been for longer than any back-off lasts.
@@ -203,7 +206,9 @@ impl Truth {
     /// How long before `at` a child was killed.
     pub fn since_kill(&self, at: At) -> At {
         let both = [&self.kills, &self.killed];
-        let last = both.into_iter().filter_map(|list| Truth::last_before(list, at));
+        let last = both
+            .into_iter()
+            .filter_map(|list| Truth::last_before(list, at));
         last.max().map_or(At::MAX, |kill| at - kill)
     }
 

@@ -20,7 +20,10 @@ impl Twice {
     pub fn look(&mut self, machines: &Machines, now: At) -> Vec<String> {
         let mut wrong = Vec::new();
         for machine in machines.all() {
-            let posts = machine.take_seen().into_iter().filter(|s| s.method == "POST");
+            let posts = machine
+                .take_seen()
+                .into_iter()
+                .filter(|s| s.method == "POST");
             posts.for_each(|seen| wrong.extend(self.post(&seen, machine.name(), now)));
         }
         self.seen.retain(|_, (at, _)| *at + MEMORY > now);
@@ -31,10 +34,15 @@ impl Twice {
         let live = seen.path.contains("live?");
         let number = seen.path.split("n=").nth(1)?.split('&').next()?.to_owned();
         if live && seen.length != BODY {
-            return Some(format!("POST number {number} came with {} bytes", seen.length));
+            return Some(format!(
+                "POST number {number} came with {} bytes",
+                seen.length
+            ));
         }
         let before = self.seen.insert(number.clone(), (now, machine.to_owned()));
         let (_, other) = before.filter(|_| live)?;
-        Some(format!("POST number {number} was executed at {other} and at {machine}"))
+        Some(format!(
+            "POST number {number} was executed at {other} and at {machine}"
+        ))
     }
 }

@@ -6,14 +6,14 @@ use crate::schedule::Numbers;
 use crate::site::Pool;
 use live_kit::{Client, Failure, H2Client, Mpm, Reply, Request};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A user gives up after so long: longer than anything that may be waited for.
-const GIVE_UP: Duration = Duration::from_secs(30);
+pub const GIVE_UP: Duration = Duration::from_secs(30);
 /// Between two requests of a user.
 const PAUSE: u64 = 120;
 /// Requests on one kept connection, so that users meet every child.
@@ -227,94 +227,5 @@ impl User {
 
     fn now(&self) -> At {
         self.common.begin.elapsed().as_millis() as At
-    }
-}
-
-/// Asks for a page again and again; what was said goes to `tell` with the time of the question.
-pub struct Asker {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-    said: Arc<Mutex<Vec<Said>>>,
-}
-
-/// An answer to an [`Asker`].
-pub struct Said {
-    pub from: At,
-    pub to: At,
-    pub reply: Result<Reply, Failure>,
-}
-
-impl Asker {
-    pub fn start(addr: SocketAddr, path: &str, begin: Instant, pause: Duration) -> Asker {
-        let stop = Arc::<AtomicBool>::default();
-        let said = Arc::<Mutex<Vec<Said>>>::default();
-        let (ended, list) = (Arc::clone(&stop), Arc::clone(&said));
-        let request = Request::get(path);
-        let now = move || begin.elapsed().as_millis() as At;
-        let thread = std::thread::spawn(move || {
-            while !ended.load(Ordering::Relaxed) {
-                let from = now();
-                let reply = Client::new(addr, GIVE_UP).send(&request);
-                let one = Said {
-                    from,
-                    to: now(),
-                    reply,
-                };
-                list.lock().expect("no thread panicked").push(one);
-                std::thread::sleep(pause);
-            }
-        });
-        Asker { stop, thread, said }
-    }
-
-    pub fn take(&self) -> Vec<Said> {
-        std::mem::take(&mut self.said.lock().expect("no thread panicked"))
-    }
-
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.join();
-    }
-}
-
-/// Notices when this machine does not run a thread that wants to.
-pub struct Pulse {
-    stop: Arc<AtomicBool>,
-    stalls: Arc<Mutex<Vec<(At, At)>>>,
-}
-
-/// Between two beats, and what is late.
-const BEAT: Duration = Duration::from_millis(20);
-const LATE: Duration = Duration::from_millis(100);
-
-impl Pulse {
-    pub fn start(begin: Instant) -> Pulse {
-        let stop = Arc::<AtomicBool>::default();
-        let stalls = Arc::<Mutex<Vec<(At, At)>>>::default();
-        let (ended, list) = (Arc::clone(&stop), Arc::clone(&stalls));
-        std::thread::spawn(move || {
-            while !ended.load(Ordering::Relaxed) {
-                let from = Instant::now();
-                std::thread::sleep(BEAT);
-                let late = from.elapsed() - BEAT;
-                if late > LATE {
-                    let at = begin.elapsed().as_millis() as At;
-                    let mut list = list.lock().expect("no thread panicked");
-                    list.push((at, late.as_millis() as At));
-                }
-            }
-        });
-        Pulse { stop, stalls }
-    }
-
-    /// When it was late, and by how much.
-    pub fn take(&self) -> Vec<(At, At)> {
-        std::mem::take(&mut self.stalls.lock().expect("no thread panicked"))
-    }
-}
-
-impl Drop for Pulse {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
