@@ -34,7 +34,7 @@ pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String>
     {
         return wrong;
     }
-    let members = truth.members().map(|(name, other)| (name, other));
+    let members = truth.members();
     let all = members.chain(TLS.map(|name| (name, false)));
     // The member of run time has to be found and probed first.
     let grown = truth
