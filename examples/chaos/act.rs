@@ -6,6 +6,7 @@ use crate::schedule::pool_of;
 use crate::site::{GROWN, HEALTH, Machines, NAMES, edition, ip, place, worker};
 use crate::truth::Truth;
 use live_kit::{Httpd, Mode, Mpm, Say, Signal, Type, World, thread_names};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The thread that only a leading child has.
@@ -18,6 +19,8 @@ pub struct Servers {
     pub live: Httpd,
     pub stock: Httpd,
     pub mpm: Mpm,
+    /// Children of the httpd with the module that were killed.
+    pub killed: HashSet<u32>,
 }
 
 /// Whether it was done; some things make no sense at the moment.
@@ -90,8 +93,9 @@ fn heal(world: &mut World, machines: &Machines, name: usize, truth: &Truth) {
 
 /// kill -9 of a child of each server; the leader of the one with the module unless there is a `pick`. Somebody is left
 /// to serve.
-fn kill(servers: &Servers, pick: Option<u64>) -> bool {
+fn kill(servers: &mut Servers, pick: Option<u64>) -> bool {
     let mut done = false;
+    let killed = &mut servers.killed;
     for (httpd, live) in [(&servers.live, true), (&servers.stock, false)] {
         let children = httpd.children();
         if children.len() < 2 {
@@ -105,6 +109,9 @@ fn kill(servers: &Servers, pick: Option<u64>) -> bool {
             Some(_) => any,
         };
         httpd.kill9(victim);
+        if live {
+            killed.insert(victim);
+        }
         done = true;
     }
     done

@@ -53,7 +53,7 @@ impl Event {
 /// What other sources tell of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Noted {
-    /// It has a line in the access log.
+    /// It has a line in the access log, by a child that was not killed.
     pub logged: bool,
     /// Rescues of all requests in the second before its end.
     pub rescues: usize,

@@ -17,7 +17,7 @@ use crate::twice::Twice;
 use crate::users::Users;
 use live_kit::{Mpm, World, eventually};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
@@ -66,7 +66,12 @@ fn start(world: &mut World, mpm: Mpm) -> Servers {
     let stock = server(world, mpm, false).start();
     let ready = || live.try_get("/live-ready").is_ok_and(|r| r.status == 200);
     eventually(Duration::from_secs(20), ready);
-    Servers { live, stock, mpm }
+    Servers {
+        live,
+        stock,
+        mpm,
+        killed: HashSet::new(),
+    }
 }
 
 struct Chaos {
@@ -77,6 +82,8 @@ struct Chaos {
     users: Vec<Users>,
     pulse: Pulse,
     births: Births,
+    /// Children that were killed.
+    dead: HashSet<u32>,
     status: Asker,
     ready: Vec<Asker>,
     told: Receiver<Event>,
@@ -127,6 +134,7 @@ impl Chaos {
             users: both.map(start).into(),
             pulse: Pulse::start(begin),
             births: Births::default(),
+            dead: HashSet::new(),
             status: ask("/live-status?format=json", 500),
             ready: ["app", "tls"]
                 .map(|b| ask(&format!("/live-ready?balancer={b}"), 200))
@@ -201,6 +209,7 @@ impl Chaos {
         }
         if matches!(step.action, Action::KillLeader | Action::KillChild(_)) {
             self.truth.killed.push(self.now());
+            self.dead.clone_from(&servers.killed);
         }
         if matches!(step.action, Action::Reload(_)) {
             self.reloading.push_back(at);
@@ -249,7 +258,8 @@ impl Chaos {
         let pid = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let old = |pid| self.births.is_old(pid, event.start, &self.truth.reloads);
         let noted = Noted {
-            logged: line.is_some(),
+            // httpd logs before the last bytes have left: a child that was killed may have done so.
+            logged: line.is_some() && !pid.is_some_and(|pid| self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
             outlived: event.live && pid.is_some_and(old),
         };
