@@ -15,10 +15,12 @@ const OVERDUE: At = 15_000;
 /// Within this a new generation has taken over.
 const TAKES_OVER: At = 2_500;
 /// Descriptors of a child: threads with two connections each, and some.
-const DESCRIPTORS: usize = 400;
+const DESCRIPTORS: u64 = 400;
 /// The parent may grow by so much more than that of the stock httpd, and by this for each reload.
 const PARENT_KIB: u64 = 1024;
 const RELOAD_KIB: u64 = 16;
+/// Reloads that bring a parent to its size.
+const GROWN_UP: usize = 5;
 
 /// The largest values so far.
 #[derive(Clone, Default)]
@@ -97,8 +99,9 @@ fn age(pid: u32) -> Option<f64> {
 pub struct Bounds {
     pub live: Most,
     pub stock: Most,
-    /// Parents after some reloads: they have their size then.
+    /// Memory of both parents, and reloads so far: when they had their size, after some reloads.
     first: Option<(u64, u64, usize)>,
+    wrong: Vec<String>,
 }
 
 impl Bounds {
@@ -116,41 +119,40 @@ impl Bounds {
             self.live.outlive(&servers.live, since);
             self.stock.outlive(&servers.stock, since);
         }
-        let reloads = reloads.len();
-        let live = self.live.look(&servers.live);
-        let stock = self.stock.look(&servers.stock);
-        let mut wrong = Vec::new();
-        let mut bound = |what: &str, value: u64, most: u64| {
-            if value > most {
-                wrong.push(format!("{what}: {value}, more than {most}"));
-            }
-        };
+        let (live, stock) = (
+            self.live.look(&servers.live),
+            self.stock.look(&servers.stock),
+        );
         let processes = if servers.mpm == Mpm::Prefork { 97 } else { 15 };
-        bound("children", live.children as u64, processes);
-        bound(
+        self.bound("children", live.children as u64, processes);
+        self.bound(
             "descriptors of a child",
             live.descriptors as u64,
-            DESCRIPTORS as u64,
+            DESCRIPTORS,
         );
-        bound(
-            "KiB of a child",
-            live.child_kib,
-            self.stock.child_kib + CHILD_KIB,
-        );
-        let before = *self
-            .first
-            .get_or_insert((live.parent_kib, stock.parent_kib, reloads));
-        if reloads < 5 {
-            self.first = None;
-            return wrong;
+        let child = self.stock.child_kib + CHILD_KIB;
+        self.bound("KiB of a child", live.child_kib, child);
+        if reloads.len() >= GROWN_UP {
+            self.parent(live.parent_kib, stock.parent_kib, reloads.len());
         }
-        let grown = stock.parent_kib.saturating_sub(before.1);
+        std::mem::take(&mut self.wrong)
+    }
+
+    fn parent(&mut self, live: u64, stock: u64, reloads: usize) {
+        let before = *self.first.get_or_insert((live, stock, reloads));
+        let grown = stock.saturating_sub(before.1);
         let more = (reloads - before.2) as u64 * RELOAD_KIB;
-        bound(
+        self.bound(
             "KiB of the parent",
-            live.parent_kib,
+            live,
             before.0 + grown + more + PARENT_KIB,
         );
-        wrong
+    }
+
+    fn bound(&mut self, what: &str, value: u64, most: u64) {
+        if value > most {
+            self.wrong
+                .push(format!("{what}: {value}, more than {most}"));
+        }
     }
 }

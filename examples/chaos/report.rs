@@ -107,42 +107,8 @@ impl Report {
         for (what, times) in &self.done {
             println!("  {times:>5}  {what}");
         }
-        println!(
-            "\nrequests (lost: without an answer; with a killed child, with an ended generation;"
-        );
-        println!(
-            "answered with an error: no member left, unsafe to repeat, beyond the budget; outlived: wrong, but by"
-        );
-        println!("a child that httpd itself left behind when its generation ended):");
-        println!(
-            "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>10}",
-            "",
-            "all",
-            "killed",
-            "ended",
-            "outage",
-            "unsafe",
-            "budget",
-            "outlived",
-            "WRONG",
-            "slowest"
-        );
-        for ((live, kind), t) in &self.tallies {
-            let server = if *live { "live" } else { "stock" };
-            println!(
-                "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8.2} s",
-                format!("{server}: {kind}"),
-                t.all,
-                t.killed,
-                t.ended,
-                t.outage,
-                t.unsafe_to_repeat,
-                t.budget,
-                t.outlived,
-                t.wrong,
-                t.slowest as f64 / 1e3
-            );
-        }
+        println!("{LEGEND}");
+        self.tallies.iter().for_each(|(key, tally)| row(key, tally));
         println!(
             "(what is wrong with the stock httpd is no violation: it is what the module is for)"
         );
@@ -152,4 +118,26 @@ impl Report {
             println!("again: {}", self.command);
         }
     }
+}
+
+const LEGEND: &str = "
+requests (without an answer: with a killed child, with an ended generation; answered with an error: no member left,
+unsafe to repeat, beyond the budget; outlived: wrong, but by a child that httpd did not end with its generation):
+                                 all  killed   ended  outage  unsafe  budget outlived   WRONG   slowest";
+
+fn row((live, kind): &(bool, &'static str), t: &Tally) {
+    let server = if *live { "live" } else { "stock" };
+    println!(
+        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8.2} s",
+        format!("{server}: {kind}"),
+        t.all,
+        t.killed,
+        t.ended,
+        t.outage,
+        t.unsafe_to_repeat,
+        t.budget,
+        t.outlived,
+        t.wrong,
+        t.slowest as f64 / 1e3
+    );
 }

@@ -15,7 +15,7 @@ use crate::site::{EXPECTED, Machines, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
 use crate::users::Users;
-use live_kit::{Mpm, World, eventually};
+use live_kit::{Httpd, Mpm, World, eventually};
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub mpm: Mpm,
     /// Ends at the first violation.
     pub stop: bool,
+    /// Only the course is printed.
+    pub list: bool,
     /// Repeats the run.
     pub command: String,
 }
@@ -50,7 +52,7 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
     let servers = start(world, settings.mpm);
     let mut chaos = Chaos::begin(&servers, settings);
     let mut servers = servers;
-    for step in schedule(settings.seed, settings.millis.saturating_sub(REST)) {
+    for step in course(settings) {
         chaos.wait(step.at, &machines, &servers);
         if settings.stop && !chaos.report.violations.is_empty() {
             break;
@@ -59,6 +61,11 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
     }
     chaos.wait(settings.millis, &machines, &servers);
     chaos.end(world, &machines, servers)
+}
+
+/// What happens when; some load is left behind the last action.
+pub fn course(settings: &Settings) -> Vec<Step> {
+    schedule(settings.seed, settings.millis.saturating_sub(REST))
 }
 
 fn start(world: &mut World, mpm: Mpm) -> Servers {
@@ -72,6 +79,17 @@ fn start(world: &mut World, mpm: Mpm) -> Servers {
         mpm,
         killed: HashSet::new(),
     }
+}
+
+/// The load of both servers, and where it tells what it met.
+fn users(servers: &Servers, mpm: Mpm, begin: Instant) -> (Vec<Users>, Receiver<Event>) {
+    let (tell, told) = channel();
+    let numbers = Arc::new(AtomicU64::new(1));
+    let both = [(&servers.live, true), (&servers.stock, false)];
+    let start = |(httpd, live): (&Httpd, bool)| {
+        Users::start(httpd.addr(), live, mpm, begin, &numbers, tell.clone())
+    };
+    (both.map(start).into(), told)
 }
 
 struct Chaos {
@@ -107,20 +125,8 @@ struct Chaos {
 
 impl Chaos {
     fn begin(servers: &Servers, settings: &Settings) -> Chaos {
-        let (tell, told) = channel();
         let begin = Instant::now();
-        let numbers = Arc::new(AtomicU64::new(1));
-        let both = [(&servers.live, true), (&servers.stock, false)];
-        let start = |(httpd, live): (&live_kit::Httpd, bool)| {
-            Users::start(
-                httpd.addr(),
-                live,
-                settings.mpm,
-                begin,
-                &numbers,
-                tell.clone(),
-            )
-        };
+        let (users, told) = users(servers, settings.mpm, begin);
         let addr = servers.live.addr();
         let ask = |path: &str, ms| Asker::start(addr, path, begin, Duration::from_millis(ms));
         let log = |name: &str| servers.live.root().join("logs").join(name);
@@ -131,7 +137,7 @@ impl Chaos {
             begin,
             truth: Truth::new(),
             report: Report::new(settings.command.clone()),
-            users: both.map(start).into(),
+            users,
             pulse: Pulse::start(begin),
             births: Births::default(),
             dead: HashSet::new(),

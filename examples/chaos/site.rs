@@ -137,38 +137,16 @@ const PAGES: &str = "<Location /live-status>
 const LOG: &str = "CustomLog logs/chaos.log \"%{X-N}i %P %>s %{LIVE_ATTEMPTS}e %{LIVE_RESCUE}e\"";
 const SSL: &str = "SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off";
 
-/// The configuration that both servers have; with `{...}` for what only the one with the module has.
+/// The configuration of both servers; `live`: with what only the one with the module has.
 fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
-    let on = if live { "live=on" } else { "" };
-    let stock = if live {
-        ""
-    } else {
-        "connectiontimeout=2 retry=2"
+    let usual = match live {
+        true => format!("timeout={TIMEOUT} live=on"),
+        false => format!("timeout={TIMEOUT} connectiontimeout=2 retry=2"),
     };
-    let usual = format!("timeout={TIMEOUT} {on} {stock}");
-    let mut text = format!("{}\n{LOG}\n{MANAGER}\n{SSL}\n", room(mpm));
-    if live {
-        let _ = writeln!(text, "{PAGES}");
-    }
-    let _ = writeln!(text, "<Proxy balancer://app>");
-    for n in 0..APP.len() {
-        let name = (n + edition.first) % APP.len();
-        if edition.without == Some(name) {
-            continue;
-        }
-        let url = worker(name, edition.renamed == Some(name));
-        let probe = format!(
-            "liveprobe=http liveuri={HEALTH} liverescue=eager liveinterval={}ms livefall={}",
-            edition.interval_ms, edition.fall
-        );
-        let probe = if live { &probe } else { "" };
-        let _ = writeln!(text, "BalancerMember {url} {usual} {probe}");
-    }
-    let _ = writeln!(text, "ProxySet growth=4");
-    if live {
-        let _ = writeln!(text, "ProxyLive on");
-    }
-    let _ = writeln!(text, "</Proxy>\n<Proxy balancer://tls>");
+    let pages = if live { PAGES } else { "" };
+    let mut text = format!("{}\n{LOG}\n{MANAGER}\n{SSL}\n{pages}\n", room(mpm));
+    text += &app(edition, &usual, live);
+    let _ = writeln!(text, "<Proxy balancer://tls>");
     for name in TLS {
         let _ = writeln!(text, "BalancerMember {} {usual}", worker(name, false));
     }
@@ -177,12 +155,31 @@ fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
         let url = worker((n + edition.first) % APP.len(), false);
         let _ = writeln!(text, "ProxyPass /more{n}/ {url}/more{n}/ {usual}");
     }
-    let _ = writeln!(
-        text,
-        "ProxyPass /app/ balancer://app/\nProxyPass /tls/ balancer://tls/\nProxyPass /plain/ {} {usual}",
-        worker(PLAIN, false)
+    let plain = worker(PLAIN, false);
+    text + &format!(
+        "ProxyPass /app/ balancer://app/\nProxyPass /tls/ balancer://tls/\nProxyPass /plain/ {plain} {usual}\n"
+    )
+}
+
+/// The balancer that reloads change.
+fn app(edition: &Edition, usual: &str, live: bool) -> String {
+    let probes = format!(
+        "liveprobe=http liveuri={HEALTH} liverescue=eager liveinterval={}ms livefall={}",
+        edition.interval_ms, edition.fall
     );
-    text
+    // The second one is for members of run time.
+    let (probes, section) = match live {
+        true => (probes.as_str(), "ProxyLive on"),
+        false => ("", ""),
+    };
+    let turned = (0..APP.len()).map(|n| (n + edition.first) % APP.len());
+    let members = turned.filter(|name| edition.without != Some(*name));
+    let line = |name| {
+        let url = worker(name, edition.renamed == Some(name));
+        format!("BalancerMember {url} {usual} {probes}\n")
+    };
+    let members: String = members.map(line).collect();
+    format!("<Proxy balancer://app>\n{members}ProxySet growth=4\n{section}\n</Proxy>\n")
 }
 
 /// Room for children that finish requests beside new ones; children that were killed are replaced.
