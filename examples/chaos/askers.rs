@@ -1,13 +1,16 @@
 //! Who asks for the module's pages all the time, and who notices that this machine is too busy.
 
 use crate::action::At;
-use crate::users::GIVE_UP;
+use crate::users::{GIVE_UP, NUMBER};
 use live_kit::{Client, Failure, Reply, Request};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Of questions; those of requests are far below.
+static NUMBERS: AtomicU64 = AtomicU64::new(1 << 50);
 
 /// Asks for a page again and again; what was said goes to `tell` with the time of the question.
 pub struct Asker {
@@ -18,6 +21,8 @@ pub struct Asker {
 
 /// An answer to an [`Asker`].
 pub struct Said {
+    /// For the access log.
+    pub number: u64,
     pub from: At,
     pub to: At,
     pub reply: Result<Reply, Failure>,
@@ -28,13 +33,16 @@ impl Asker {
         let stop = Arc::<AtomicBool>::default();
         let said = Arc::<Mutex<Vec<Said>>>::default();
         let (ended, list) = (Arc::clone(&stop), Arc::clone(&said));
-        let request = Request::get(path);
+        let path = path.to_owned();
         let now = move || begin.elapsed().as_millis() as At;
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
+                let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+                let request = Request::get(&path).header(NUMBER, &number.to_string());
                 let from = now();
                 let reply = Client::new(addr, GIVE_UP).send(&request);
                 let one = Said {
+                    number,
                     from,
                     to: now(),
                     reply,

@@ -157,10 +157,11 @@ fn unanswered(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
         return Verdict::KilledChild;
     }
     let reload = Truth::last_before(&truth.reloads, event.end);
-    let unread = event.kept || event.http2;
     let closed = matches!(why, Failure::ClosedWithoutAnswer | Failure::StreamReset(_));
     let recent = reload.is_some_and(|at| event.end - at <= GENERATION);
-    if closed && unread && !noted.logged && recent {
+    // A stream's request is logged before its answer has left.
+    let unread = event.kept && !noted.logged || event.http2;
+    if closed && unread && recent {
         return Verdict::EndedGeneration;
     }
     let logged = match noted.logged {

@@ -143,6 +143,11 @@ impl Access {
         self.lines.get(&number).map(|(_, line)| line.as_str())
     }
 
+    /// Who answered it.
+    pub fn child(&self, number: u64) -> Option<u32> {
+        self.line(number)?.split(' ').nth(1)?.parse().ok()
+    }
+
     /// Rescues about the second before `at`.
     pub fn rescues(&self, at: At) -> usize {
         let about = at.saturating_sub(1_200)..=at + 600;

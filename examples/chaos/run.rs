@@ -104,6 +104,8 @@ struct Chaos {
     dead: HashSet<u32>,
     status: Asker,
     ready: Vec<Asker>,
+    /// Of the readiness URL, not judged yet.
+    answers: Vec<Said>,
     told: Receiver<Event>,
     waiting: VecDeque<Event>,
     errors: Errors,
@@ -118,6 +120,8 @@ struct Chaos {
     /// The newest generation that has answered, and pages of older ones.
     epoch: u64,
     old_pages: usize,
+    /// Answers of the readiness URL that were wrong, by children of old generations.
+    old_ready: usize,
     /// Reloads whose generation has not begun to serve.
     reloading: VecDeque<At>,
     served: usize,
@@ -145,6 +149,7 @@ impl Chaos {
             ready: ["app", "tls"]
                 .map(|b| ask(&format!("/live-ready?balancer={b}"), 200))
                 .into(),
+            answers: Vec::new(),
             told,
             waiting: VecDeque::new(),
             accesses: [
@@ -160,6 +165,7 @@ impl Chaos {
             last: Vec::new(),
             epoch: 0,
             old_pages: 0,
+            old_ready: 0,
             reloading: VecDeque::new(),
         }
     }
@@ -243,8 +249,11 @@ impl Chaos {
         due.iter().for_each(|event| self.event(event));
         let said = self.status.take();
         said.into_iter().for_each(|said| self.page(&said));
-        let said: Vec<Said> = self.ready.iter().flat_map(Asker::take).collect();
-        said.iter().for_each(|said| self.readiness(said));
+        self.answers.extend(self.ready.iter().flat_map(Asker::take));
+        let due = |s: &Said| s.to + JUDGED <= now;
+        let (due, rest): (Vec<_>, Vec<_>) = self.answers.drain(..).partition(due);
+        self.answers = rest;
+        due.iter().for_each(|said| self.readiness(said));
     }
 
     fn generations(&mut self, now: At) {
@@ -260,14 +269,12 @@ impl Chaos {
 
     fn event(&mut self, event: &Event) {
         let access = &self.accesses[usize::from(!event.live)];
-        let line = access.line(event.number);
-        let pid = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
-        let old = |pid| self.births.is_old(pid, event.start, &self.truth.reloads);
+        let pid = access.child(event.number);
         let noted = Noted {
             // httpd logs before the last bytes have left: a child that was killed may have done so.
-            logged: line.is_some() && !pid.is_some_and(|pid| self.dead.contains(&pid)),
+            logged: pid.is_some_and(|pid| !self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
-            outlived: event.live && pid.is_some_and(old),
+            outlived: event.live && self.is_old(event.number, event.start),
         };
         let verdict = judge(event, noted, &self.truth);
         self.report.count(event, &verdict);
@@ -281,6 +288,12 @@ impl Chaos {
             );
             self.wrong_between(event.start, event.end, &what);
         }
+    }
+
+    /// The child that answered belongs to a generation that had ended before.
+    fn is_old(&self, number: u64, at: At) -> bool {
+        let pid = self.accesses[0].child(number);
+        pid.is_some_and(|pid| self.births.is_old(pid, at, &self.truth.reloads))
     }
 
     fn page(&mut self, said: &Said) {
@@ -323,7 +336,12 @@ impl Chaos {
         };
         let felt = self.truth.felt(name, said.from, said.to, 8_000);
         let outage = felt.into_iter().any(|t| t.all);
-        if reply.status != 200 && !outage {
+        if reply.status == 200 || outage {
+            return;
+        }
+        if self.is_old(said.number, said.from) {
+            self.old_ready += 1;
+        } else {
             let what = format!(
                 "the readiness URL: {} {}",
                 reply.status,

@@ -34,7 +34,10 @@ impl Chaos {
         self.report.print();
         let rescued = self.accesses[0].rescued;
         println!("rescued: {rescued} requests of the httpd with the module");
-        println!("status pages of old generations: {}", self.old_pages);
+        println!(
+            "of old generations: {} status pages, {} times wrongly not ready",
+            self.old_pages, self.old_ready
+        );
         println!("DNS: {} queries", world.dns.queries().len());
         processes(&self.bounds);
         stood_still(&self.truth);
