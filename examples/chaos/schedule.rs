@@ -11,6 +11,8 @@ use std::ops::Range;
 const SETTLE: At = 9_000;
 /// Edits are not made so shortly after a reload: they might meet either generation.
 const AFTER_RELOAD: At = 3_000;
+/// So long after the begin of a failure of DNS the longest back-off that it leads to is over.
+const AFTER_FAULT: At = 14_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -71,9 +73,10 @@ pub fn schedule(seed: u64, end: At) -> Vec<Step> {
     without_conflicts(steps)
 }
 
-/// Edits near reloads are left out; reloads during DNS trouble change nothing: nobody could know a new name.
+/// Edits near reloads are left out, and during DNS trouble what needs a name or an address that is not known yet;
+/// reloads change nothing then.
 fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
-    let (mut reload, mut fault) = (None, None);
+    let (mut reload, mut fault, mut harmless) = (None, None, false);
     let mut left = Vec::new();
     for mut step in steps {
         let since = |at: Option<At>| at.map_or(At::MAX, |at| step.at - at);
@@ -84,9 +87,14 @@ fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
                 continue;
             }
             // httpd would look its name up in requests: 500.
-            Action::Grow if since(fault) < 14_000 => continue,
-            // The worst back-off that such a fault leads to is over.
-            Action::Reload(edition) if since(fault) < 14_000 => *edition = None,
+            Action::Grow if since(fault) < AFTER_FAULT => continue,
+            // Its other address may not be known yet.
+            Action::Harm(PLAIN, _, harm) if since(fault) < AFTER_FAULT => {
+                harmless = !harm.is_instant();
+                continue;
+            }
+            Action::Heal(PLAIN) if std::mem::take(&mut harmless) => continue,
+            Action::Reload(edition) if since(fault) < AFTER_FAULT => *edition = None,
             _ => {}
         }
         match step.action {
