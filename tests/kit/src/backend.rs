@@ -322,6 +322,11 @@ impl Backend {
         self.shared.lock().seen.clone()
     }
 
+    /// [`Backend::seen`], and the list is empty afterwards: none is told twice or lost.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.shared.lock().seen)
+    }
+
     /// Time of the last request.
     pub fn last_request(&self) -> Option<Instant> {
         self.shared.lock().seen.last().map(|s| s.at)

@@ -75,7 +75,7 @@ impl H2Client {
         let mut waiting = Vec::new();
         for request in requests {
             let started = self.connected();
-            waiting.push(started.map(|(sender, _)| self.begin(sender, request, next_id())));
+            waiting.push(started.map(|(sender, _, _)| self.begin(sender, request, next_id())));
         }
         let finish = |one: Result<mpsc::Receiver<_>, _>| one.and_then(received);
         waiting.into_iter().map(finish).collect()
@@ -84,7 +84,14 @@ impl H2Client {
     /// With it whether this was not the first request of its connection.
     pub(crate) fn send_id(&self, request: &Request, id: u64) -> (bool, Result<Reply, Failure>) {
         match self.connected() {
-            Ok((sender, reused)) => (reused, received(self.begin(sender, request, id))),
+            Ok((sender, reused, ended)) => {
+                let result = received(self.begin(sender, request, id));
+                // Said by GOAWAY, too, while other requests on it go on: no further ones.
+                if matches!(result, Err(Failure::ClosedWithoutAnswer)) {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                (reused, result)
+            }
             Err(failure) => (false, Err(failure)),
         }
     }
@@ -110,8 +117,8 @@ impl H2Client {
         told
     }
 
-    /// The connection, a new one when needed, and whether it had a request before.
-    fn connected(&self) -> Result<(Sender, bool), Failure> {
+    /// The connection, a new one when needed, whether it had a request before, and what says that it has ended.
+    fn connected(&self) -> Result<(Sender, bool, Arc<AtomicBool>), Failure> {
         let mut kept = self.connection.lock().expect("no thread panicked with it");
         let most = self.most;
         kept.take_if(|c| c.started >= most || c.ended.load(Ordering::Relaxed));
@@ -121,7 +128,8 @@ impl H2Client {
         };
         let connection = kept.insert(connection);
         connection.started += 1;
-        Ok((connection.sender.clone(), connection.started > 1))
+        let ended = Arc::clone(&connection.ended);
+        Ok((connection.sender.clone(), connection.started > 1, ended))
     }
 }
 

@@ -1,0 +1,108 @@
+//! The end of a run: what is judged as a whole, and what is printed.
+
+use super::{Chaos, JUDGED};
+use crate::act::Servers;
+use crate::action::At;
+use crate::askers::Asker;
+use crate::bounds::Bounds;
+use crate::report::{Report, Tally};
+use crate::site::Machines;
+use crate::truth::Truth;
+use crate::users::Users;
+use live_kit::World;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+impl Chaos {
+    /// Ends the load and both servers, and prints what there was. Whether everything was as it should be.
+    pub(super) fn end(mut self, world: &World, machines: &Machines, servers: Servers) -> bool {
+        let users = std::mem::take(&mut self.users);
+        users.into_iter().for_each(Users::stop);
+        std::thread::sleep(Duration::from_millis(JUDGED + 200));
+        let now = self.now();
+        self.look(now, machines);
+        self.losses(now);
+        self.status.stop();
+        self.ready.into_iter().for_each(Asker::stop);
+        let logs = [&servers.live, &servers.stock].map(|httpd| httpd.root().to_owned());
+        ended(&mut self.report, now, servers);
+        if !self.report.violations.is_empty() {
+            keep(&logs, self.seed);
+        }
+        self.report.print();
+        let rescued = self.accesses[0].rescued;
+        println!("rescued: {rescued} requests of the httpd with the module");
+        println!(
+            "of old generations: {} status pages, {} times wrongly not ready",
+            self.old_pages, self.old_ready
+        );
+        println!("DNS: {} queries", world.dns.queries().len());
+        processes(&self.bounds);
+        stood_still(&self.truth);
+        self.report.violations.is_empty()
+    }
+
+    /// What no single request can tell: how many of them were lost where some are lost with any httpd.
+    fn losses(&mut self, now: At) {
+        for (what, of) in [
+            ("ended generations", (|t| t.ended) as fn(&Tally) -> usize),
+            ("killed children", |t| t.killed),
+        ] {
+            let (ours, theirs) = (self.report.sum(true, of), self.report.sum(false, of));
+            if ours > 2 * theirs + 10 {
+                let what = format!("{ours} requests lost with {what}, stock httpd: {theirs}");
+                self.wrong(now, &what);
+            }
+        }
+    }
+}
+
+fn processes(bounds: &Bounds) {
+    for (who, most) in [("live", &bounds.live), ("stock", &bounds.stock)] {
+        println!(
+            "{who}: at most {} children, {} KiB and {} descriptors in one, {} KiB in the parent; {} children that \
+             httpd did not end with their generation",
+            most.children, most.child_kib, most.descriptors, most.parent_kib, most.overdue
+        );
+    }
+}
+
+fn stood_still(truth: &Truth) {
+    let stalls = truth.stalls.iter().map(|(_, late)| *late);
+    let (sum, most) = (stalls.clone().sum::<At>(), stalls.max().unwrap_or(0));
+    println!(
+        "this machine stood still for {:.1} s, at most {:.1} s",
+        sum as f64 / 1e3,
+        most as f64 / 1e3
+    );
+}
+
+/// The kit judges what the servers leave behind, and panics.
+fn ended(report: &mut Report, now: At, servers: Servers) {
+    for (who, httpd) in [("live", servers.live), ("stock", servers.stock)] {
+        let stop = std::panic::AssertUnwindSafe(move || drop(httpd));
+        if let (Err(why), "live") = (std::panic::catch_unwind(stop), who) {
+            let why = why.downcast_ref::<String>().map_or("", String::as_str);
+            report.violation(now, &format!("at the end: {why}"), &[]);
+        }
+    }
+}
+
+/// Copies configurations and logs of both servers to a place that outlives the run.
+fn keep(roots: &[PathBuf], seed: u64) {
+    let to = std::env::temp_dir().join(format!("chaos-{seed}-{}", clock()));
+    let made = fs::create_dir_all(&to);
+    let copied = made.and_then(|()| Command::new("cp").arg("-r").args(roots).arg(&to).status());
+    match copied {
+        Ok(_) => println!("logs: {}", to.display()),
+        Err(e) => println!("the logs could not be kept: {e}"),
+    }
+}
+
+/// Seconds since 1970.
+fn clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
