@@ -165,7 +165,7 @@ impl Truth {
         for fault in self.faults.iter().filter(mine) {
             if fault.span.meets(changed.saturating_sub(1_000), due, 8_000) {
                 // The next try may be as far away as the failure was long.
-                let over = fault.span.to.unwrap_or(At::MAX / 2);
+                let over = fault.span.to.unwrap_or(At::MAX / 16);
                 due = due.max(over + (over - fault.span.from) * 5 / 4 + 3_000);
             }
         }
