@@ -140,7 +140,7 @@ fn build_against(apxs: &Path) -> PathBuf {
     );
     let _ = fs::remove_dir_all(&copy);
     fs::create_dir(&copy).expect("directory of the copy");
-    for name in ["src", "build.rs", "Cargo.lock"] {
+    for name in ["src", "examples", "build.rs", "Cargo.lock"] {
         run(Command::new("cp").arg("-r").arg(root.join(name)).arg(&copy));
     }
     let kit = format!("path = \"{}/tests/kit\"", root.display());
