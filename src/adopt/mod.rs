@@ -11,6 +11,7 @@ pub mod growth;
 pub mod keeper;
 pub mod marks;
 pub mod observe;
+mod past;
 pub mod plan;
 pub mod recover;
 pub mod registry;
