@@ -1,6 +1,7 @@
 //! Which workers take requests: the health of addresses becomes HC_FAIL in mod_proxy's status.
 //!
-//! Members have one status for all children, written by the leader; plain workers have one in each child.
+//! Members have one status for all children of a generation, written by the leader (in generations before the newest one
+//! by one of their children, see [`Role::Keeps`]); plain workers have one in each child.
 //! Bits of the administrator are never touched, workers of mod_proxy_hcheck not either.
 
 use super::child::Child;

@@ -45,7 +45,8 @@ impl Board {
         (known.copied().unwrap_or_default(), word >> BITS)
     }
 
-    /// Says what is known now; the time of what is said again stays. Leader only.
+    /// Says what is known now; the time of what is said again stays. Leader only; of workers that only older
+    /// configurations have, who marks their members.
     pub fn set_known(&self, id: WorkerId, tag: Tag, known: Known, now_ms: u64) {
         if self.known(id, tag).0 == known {
             return;
