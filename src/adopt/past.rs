@@ -98,23 +98,19 @@ mod tests {
         }
     }
 
+    type Names<'a> = Vec<(&'a str, Option<u64>)>;
+    type Targets<'a> = Vec<(&'a str, &'a str, Option<u64>)>;
+
     /// Names, and the targets with their names, each with the last configuration that wants it.
-    fn shown(tasks: &Tasks) -> (Vec<(&str, Option<u64>)>, Vec<(&str, &str, Option<u64>)>) {
+    fn shown(tasks: &Tasks) -> (Names<'_>, Targets<'_>) {
         let names = tasks.names.iter().map(|t| (t.name.as_str(), t.until));
-        let of = |t: &TargetTask| match t.source {
-            Source::Name(at) => tasks.names[at].name.as_str(),
-            Source::Fixed(_) => "",
-        };
-        // The names live as long as the tasks.
-        let of = |t| {
-            tasks
-                .names
-                .iter()
-                .map(|n| n.name.as_str())
-                .find(|n| *n == of(t))
-        };
-        let targets = tasks.targets.iter();
-        let targets = targets.map(|t| (t.key.as_str(), of(t).unwrap_or_default(), t.until));
+        let targets = tasks.targets.iter().map(|t| {
+            let name = match t.source {
+                Source::Name(at) => tasks.names[at].name.as_str(),
+                Source::Fixed(_) => "",
+            };
+            (t.key.as_str(), name, t.until)
+        });
         (names.collect(), targets.collect())
     }
 
