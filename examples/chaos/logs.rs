@@ -1,6 +1,7 @@
 //! Log files, read as they grow.
 
 use crate::action::At;
+use crate::site::name_of;
 use live_kit::Line;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -148,6 +149,13 @@ impl Access {
         self.line(number)?.split(' ').nth(1)?.parse().ok()
     }
 
+    /// The machine's or member's name that it was sent to last.
+    pub fn sent_to(&self, number: u64) -> Option<usize> {
+        let mut words = self.line(number)?.split(' ').skip(5);
+        let (member, address) = (words.next()?, words.last());
+        name_of(member).or_else(|| name_of(address?))
+    }
+
     /// Rescues about the second before `at`.
     pub fn rescues(&self, at: At) -> usize {
         let about = at.saturating_sub(1_200)..=at + 600;
@@ -161,6 +169,21 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_requests_went() {
+        let mut access = Access::of(PathBuf::new());
+        let mut note = |number: u64, rest: &str| {
+            let line = format!("{number} 17 502 1 - {rest}");
+            access.lines.insert(number, (0, line));
+        };
+        note(1, "http://xm2.test:9000 -");
+        note(2, "https://t0.test:9443 127.1.5.1:9443");
+        note(3, "- 127.1.8.2:9000");
+        note(4, "- -");
+        let sent: Vec<_> = (1..6).map(|n| access.sent_to(n)).collect();
+        assert_eq!(sent, [Some(2), Some(4), Some(7), None, None]);
+    }
 
     #[test]
     fn lines_come_whole() {
