@@ -64,6 +64,16 @@ impl Event {
     }
 }
 
+/// What the access log tells of the way of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sent {
+    To(usize),
+    /// It has a line, and no member was tried.
+    Nowhere,
+    #[default]
+    Unknown,
+}
+
 /// What other sources tell of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Noted {
@@ -73,8 +83,8 @@ pub struct Noted {
     pub rescues: usize,
     /// The child that answered belongs to a generation that had ended when the request came.
     pub outlived: bool,
-    /// The member that it was sent to last, as the access log has it.
-    pub member: Option<usize>,
+    /// Which member it was sent to last.
+    pub sent: Sent,
     /// The child behind the connection, known from the request before: whether it was killed, and whether it belongs to
     /// a generation that has ended.
     pub child: Option<(bool, bool)>,
@@ -156,11 +166,16 @@ fn is_outage(event: &Event, truth: &Truth) -> bool {
     felt.any(|t| t.all || unknown && truth.may_be_unknown(PLAIN, event.start))
 }
 
-/// The member that it was sent to had trouble just then; without a word of the log, any of the pool.
+/// The member that it was sent to had trouble just then; when the log has no line, any of the pool.
 fn troubled(event: &Event, noted: Noted, truth: &Truth) -> bool {
+    let here = |t: &Trouble| match noted.sent {
+        Sent::To(name) => t.all || t.name == name,
+        Sent::Nowhere => event.pool == Pool::Plain,
+        Sent::Unknown => true,
+    };
     let late = FELT + truth.stalled(event.start, event.end);
     let mut felt = truth.felt(event.name(), event.start, event.end, late);
-    felt.any(|t| noted.member.is_none_or(|name| t.all || t.name == name))
+    felt.any(here)
 }
 
 fn answered(event: &Event, truth: &Truth) -> Verdict {
@@ -218,7 +233,7 @@ fn unanswered(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
     }
     let begun =
         matches!(why, Failure::Cut) || event.http2 && matches!(why, Failure::StreamReset(_));
-    if begun && noted.member.is_some() && troubled(event, noted, truth) {
+    if begun && troubled(event, noted, truth) {
         return Verdict::Begun;
     }
     let logged = match noted.logged {
@@ -312,11 +327,16 @@ mod tests {
         };
         let sent = |member| Noted {
             logged: true,
-            member: Some(member),
+            sent: Sent::To(member),
             ..Noted::default()
         };
         assert_eq!(judge(&post, sent(1), &truth), Verdict::UnsafeToRepeat);
         assert!(is_wrong(&judge(&post, sent(2), &truth)));
+        let nowhere = Noted {
+            sent: Sent::Nowhere,
+            ..sent(1)
+        };
+        assert!(is_wrong(&judge(&post, nowhere, &truth)));
         truth.note(9_400, &Action::Heal(1));
         assert!(is_wrong(&judge(&post, sent(1), &truth)));
         let cut = Event {

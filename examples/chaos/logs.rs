@@ -1,6 +1,7 @@
 //! Log files, read as they grow.
 
 use crate::action::At;
+use crate::judge::Sent;
 use crate::site::name_of;
 use live_kit::Line;
 use std::collections::{HashMap, VecDeque};
@@ -149,11 +150,13 @@ impl Access {
         self.line(number)?.split(' ').nth(1)?.parse().ok()
     }
 
-    /// The machine's or member's name that it was sent to last.
-    pub fn sent_to(&self, number: u64) -> Option<usize> {
-        let mut words = self.line(number)?.split(' ').skip(5);
-        let (member, address) = (words.next()?, words.last());
-        name_of(member).or_else(|| name_of(address?))
+    /// Which member it was sent to last, as far as the log has it.
+    pub fn sent(&self, number: u64) -> Sent {
+        let Some(line) = self.line(number) else {
+            return Sent::Unknown;
+        };
+        let mut words = line.split(' ').skip(5).filter_map(name_of);
+        words.next().map_or(Sent::Nowhere, Sent::To)
     }
 
     /// Rescues about the second before `at`.
@@ -181,8 +184,9 @@ mod tests {
         note(2, "https://t0.test:9443 127.1.5.1:9443");
         note(3, "- 127.1.8.2:9000");
         note(4, "- -");
-        let sent: Vec<_> = (1..6).map(|n| access.sent_to(n)).collect();
-        assert_eq!(sent, [Some(2), Some(4), Some(7), None, None]);
+        let sent: Vec<_> = (1..6).map(|n| access.sent(n)).collect();
+        let to = Sent::To;
+        assert_eq!(sent, [to(2), to(4), to(7), Sent::Nowhere, Sent::Unknown]);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Report {
     done: BTreeMap<String, usize>,
     pub violations: Vec<String>,
     tallies: BTreeMap<(bool, &'static str), Tally>,
+    /// The first wrong answers of children that had outlived their generation.
+    outlived: Vec<String>,
 }
 
 impl Report {
@@ -62,6 +64,7 @@ impl Report {
             done: BTreeMap::new(),
             violations: Vec::new(),
             tallies: BTreeMap::new(),
+            outlived: Vec::new(),
         }
     }
 
@@ -104,6 +107,13 @@ impl Report {
         println!("  again: {}", self.command);
     }
 
+    pub fn outlived(&mut self, at: At, what: &str) {
+        if self.outlived.len() < WHOLE {
+            let line = format!("{:.3} s: {what}", at as f64 / 1e3);
+            self.outlived.push(line);
+        }
+    }
+
     pub fn print(&self) {
         println!("\nwhat was done:");
         for (what, times) in &self.done {
@@ -114,6 +124,10 @@ impl Report {
         println!(
             "(what is wrong with the stock httpd is no violation: it is what the module is for)"
         );
+        if !self.outlived.is_empty() {
+            println!("\nwrong, by children that httpd did not end, the first of them:");
+            self.outlived.iter().for_each(|o| println!("  {o}"));
+        }
         println!("\n{} violations", self.violations.len());
         self.violations.iter().for_each(|v| println!("  {v}"));
         if !self.violations.is_empty() {

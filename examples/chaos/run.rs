@@ -290,20 +290,25 @@ impl Chaos {
             logged: pid.is_some_and(|pid| !self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
             outlived: event.live && self.is_old(event.number, event.start),
-            member: access.sent_to(event.number),
+            sent: access.sent(event.number),
             child: self.child_before(event, access),
         };
         let verdict = judge(event, noted, &self.truth);
         self.report.count(event, &verdict);
-        if let (true, Verdict::Wrong(what)) = (event.live, &verdict) {
-            let line = access.line(event.number).unwrap_or("-").to_owned();
-            let what = format!(
-                "{} number {} (began at {:.3} s): {what}; access log: {line}",
-                event.kind(),
-                event.number,
-                event.start as f64 / 1e3
-            );
-            self.wrong_between(event.start, event.end, &what);
+        let (Verdict::Wrong(what) | Verdict::Outlived(what)) = &verdict else {
+            return;
+        };
+        let line = access.line(event.number).unwrap_or("-");
+        let what = format!(
+            "{} number {} (began at {:.3} s): {what}; access log: {line}",
+            event.kind(),
+            event.number,
+            event.start as f64 / 1e3
+        );
+        match verdict {
+            _ if !event.live => {}
+            Verdict::Wrong(_) => self.wrong_between(event.start, event.end, &what),
+            _ => self.report.outlived(event.end, &what),
         }
     }
 
