@@ -13,7 +13,7 @@ use crate::logs::{Access, Errors};
 use crate::machines::Machines;
 use crate::report::Report;
 use crate::schedule::{Step, schedule};
-use crate::site::{EXPECTED, certificate, server};
+use crate::site::{EXPECTED, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
 use crate::users::Users;
@@ -53,7 +53,7 @@ pub struct Settings {
 /// Whether everything was as it should be.
 pub fn run(world: &mut World, settings: &Settings) -> bool {
     let mut machines = Machines::start(world);
-    certificate(world);
+    world.certificate("secure.test");
     let servers = start(world, settings.mpm);
     let mut chaos = Chaos::begin(&servers, settings);
     let mut servers = servers;

@@ -5,7 +5,6 @@ use live_kit::{Builder, MANAGER, Mpm, World};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::process::Command;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pool {
@@ -161,7 +160,7 @@ fn front(edition: &Edition, usual: &str, live: bool) -> String {
     );
     format!(
         "Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\nServerName secure.test\nSSLEngine on\n\
-         SSLCertificateFile ../front.pem\nSSLCertificateKeyFile ../front.key\n{LOG}\n{app}\
+         SSLCertificateFile ../secure.test.pem\nSSLCertificateKeyFile ../secure.test.key\n{LOG}\n{app}\
          ProxyPass /app/ balancer://secure/\n</VirtualHost>\n"
     )
 }
@@ -171,16 +170,6 @@ const SECURE: u16 = 8443;
 
 pub fn secure(server: SocketAddr, live: bool) -> SocketAddr {
     SocketAddr::new(server.ip(), SECURE + u16::from(!live))
-}
-
-/// The certificate of both servers.
-pub fn certificate(world: &World) {
-    let words = "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout front.key -out front.pem -subj /CN=front.test";
-    let mut command = Command::new("openssl");
-    command.args(words.split(' ')).current_dir(&world.dir);
-    let output = command.output().expect("openssl (Debian package openssl)");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl req: {said}");
 }
 
 /// The balancers that reloads change.
