@@ -115,7 +115,7 @@ const KILLED: At = 400;
 /// So long a generation takes to end.
 const GENERATION: At = 12_000;
 /// After an outage.
-const RECOVERY: At = 5_000;
+const RECOVERY: At = 3_000;
 /// What befalls a member is felt by requests that were sent there so shortly after.
 const FELT: At = 500;
 /// The budget of rescues of an idle second, and how long it may stay used up.
