@@ -50,6 +50,19 @@ pub struct Settings {
     pub command: String,
 }
 
+impl Settings {
+    /// Time, seed and MPM for the last line.
+    fn what(&self) -> String {
+        let Settings {
+            minutes,
+            seed,
+            word,
+            ..
+        } = self;
+        format!("minutes {minutes} | seed {seed} | {word}")
+    }
+}
+
 /// Whether everything was as it should be.
 pub fn run(world: &mut World, settings: &Settings) -> bool {
     let mut machines = Machines::start(world);
@@ -146,10 +159,7 @@ impl Chaos {
         errors.read(0);
         Chaos {
             seed: settings.seed,
-            what: format!(
-                "minutes {} | seed {} | {}",
-                settings.minutes, settings.seed, settings.word
-            ),
+            what: settings.what(),
             begin,
             truth: Truth::new(),
             report: Report::new(settings.command.clone()),

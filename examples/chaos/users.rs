@@ -116,16 +116,18 @@ impl Users {
             tell,
         };
         let tls = secure(addr, live);
-        let http2 = Arc::new(H2Client::new(addr, GIVE_UP));
-        let http2_tls = Arc::new(H2Client::new(tls, GIVE_UP).secure());
+        let http2 = [
+            H2Client::new(addr, GIVE_UP),
+            H2Client::new(tls, GIVE_UP).secure(),
+        ];
+        let http2 = http2.map(Arc::new);
         let mut threads = Vec::new();
         let two = |s: &Sort| s.how == How::Http2 || s.pool == Pool::Http2;
         let known = |s: &&Sort| mpm != Mpm::Prefork || !two(s);
         for sort in SORTS.iter().filter(known) {
             for _ in 0..sort.users {
                 let by = match (sort.how, sort.secure) {
-                    (How::Http2, false) => By::Two(Arc::clone(&http2)),
-                    (How::Http2, true) => By::Two(Arc::clone(&http2_tls)),
+                    (How::Http2, tls) => By::Two(Arc::clone(&http2[usize::from(tls)])),
                     (_, false) => By::One(Box::new(Client::new(addr, GIVE_UP)), 0),
                     (_, true) => By::One(Box::new(Client::new(tls, GIVE_UP).secure()), 0),
                 };
