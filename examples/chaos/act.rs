@@ -13,6 +13,9 @@ use std::time::Duration;
 /// The thread that only a leading child has.
 const MONITOR: &str = "live-monitor";
 
+/// The module knows a member of run time within this.
+const FOUND: Duration = Duration::from_millis(1_500);
+
 /// Edits until the newest generation shows what was wanted.
 const EDITS: usize = 60;
 
@@ -132,7 +135,8 @@ fn disable(servers: &Servers, truth: &Truth, name: usize, on: bool) -> bool {
     })
 }
 
-/// A new member comes disabled.
+/// A new member comes disabled. The module finds it within a second or two, and an administrator takes no less: enabled
+/// at once, httpd's own look-up might fail.
 fn grow(servers: &Servers) -> bool {
     let (live, member) = (&servers.live, worker(GROWN, false));
     let manager = || live.manager("app");
@@ -140,9 +144,13 @@ fn grow(servers: &Servers) -> bool {
         if !manager().members().contains(&member) {
             manager().add(&member);
         }
-        manager().edit(&member, "w_status_D=0");
     };
-    until(live, &member, false, add)
+    let there = until(live, &member, true, add);
+    std::thread::sleep(FOUND);
+    there
+        && until(live, &member, false, || {
+            manager().edit(&member, "w_status_D=0")
+        })
 }
 
 /// Does it until the newest generation's page shows it. The child that answers may be killed just then, or belong to
