@@ -8,10 +8,12 @@ use crate::askers::{Asker, Pulse, Said};
 use crate::board::{differences, epoch};
 use crate::bounds::{Births, Bounds};
 use crate::judge::{Event, Noted, Verdict, judge};
+use crate::known::OUTLIVED_IS_VIOLATION;
 use crate::logs::{Access, Errors};
+use crate::machines::Machines;
 use crate::report::Report;
 use crate::schedule::{Step, schedule};
-use crate::site::{EXPECTED, Machines, server};
+use crate::site::{EXPECTED, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
 use crate::users::Users;
@@ -37,6 +39,9 @@ pub struct Settings {
     pub millis: At,
     pub seed: u64,
     pub mpm: Mpm,
+    /// The same as words.
+    pub minutes: String,
+    pub word: &'static str,
     /// Ends at the first violation.
     pub stop: bool,
     /// Only the course is printed.
@@ -45,10 +50,23 @@ pub struct Settings {
     pub command: String,
 }
 
+impl Settings {
+    /// Time, seed and MPM for the last line.
+    fn what(&self) -> String {
+        let Settings {
+            minutes,
+            seed,
+            word,
+            ..
+        } = self;
+        format!("minutes {minutes} | seed {seed} | {word}")
+    }
+}
+
 /// Whether everything was as it should be.
 pub fn run(world: &mut World, settings: &Settings) -> bool {
-    world.resolv_conf("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-    let machines = Machines::start(world);
+    let mut machines = Machines::start(world);
+    world.certificate("secure.test");
     let servers = start(world, settings.mpm);
     let mut chaos = Chaos::begin(&servers, settings);
     let mut servers = servers;
@@ -57,7 +75,7 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
         if settings.stop && !chaos.report.violations.is_empty() {
             break;
         }
-        chaos.step(&step, world, &machines, &mut servers);
+        chaos.step(&step, world, &mut machines, &mut servers);
     }
     chaos.wait(settings.millis, &machines, &servers);
     chaos.end(world, &machines, servers)
@@ -65,7 +83,8 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
 
 /// What happens when; some load is left behind the last action.
 pub fn course(settings: &Settings) -> Vec<Step> {
-    schedule(settings.seed, settings.millis.saturating_sub(REST))
+    let end = settings.millis.saturating_sub(REST);
+    schedule(settings.seed, end, settings.mpm != Mpm::Prefork)
 }
 
 fn start(world: &mut World, mpm: Mpm) -> Servers {
@@ -94,6 +113,8 @@ fn users(servers: &Servers, mpm: Mpm, begin: Instant) -> (Vec<Users>, Receiver<E
 
 struct Chaos {
     seed: u64,
+    /// Time, seed and MPM in words.
+    what: String,
     begin: Instant,
     truth: Truth,
     report: Report,
@@ -102,7 +123,7 @@ struct Chaos {
     births: Births,
     /// Children that were killed.
     dead: HashSet<u32>,
-    status: Asker,
+    status: Vec<Asker>,
     ready: Vec<Asker>,
     /// Of the readiness URL, not judged yet.
     answers: Vec<Said>,
@@ -138,6 +159,7 @@ impl Chaos {
         errors.read(0);
         Chaos {
             seed: settings.seed,
+            what: settings.what(),
             begin,
             truth: Truth::new(),
             report: Report::new(settings.command.clone()),
@@ -145,7 +167,7 @@ impl Chaos {
             pulse: Pulse::start(begin),
             births: Births::default(),
             dead: HashSet::new(),
-            status: ask("/live-status?format=json", 500),
+            status: vec![ask("/live-status?format=json", 500)],
             ready: ["app", "tls"]
                 .map(|b| ask(&format!("/live-ready?balancer={b}"), 200))
                 .into(),
@@ -196,14 +218,17 @@ impl Chaos {
         }
     }
 
-    fn step(&mut self, step: &Step, world: &mut World, machines: &Machines, servers: &mut Servers) {
+    fn step(
+        &mut self,
+        step: &Step,
+        world: &mut World,
+        machines: &mut Machines,
+        servers: &mut Servers,
+    ) {
         let at = self.now();
         // What begins is noted before it is done, what ends after.
-        let ends = matches!(
-            step.action,
-            Action::Heal(_) | Action::OutageOver(_) | Action::FaultOver(_) | Action::Enable(_)
-        );
-        let early = !ends && !matches!(step.action, Action::Disable(_) | Action::Grow);
+        let early =
+            !step.action.is_end() && !matches!(step.action, Action::Disable(_) | Action::Grow);
         if early {
             self.truth.note(at, &step.action);
         }
@@ -240,15 +265,15 @@ impl Chaos {
             .for_each(|l| self.wrong(now, &format!("error log: {l}")));
         self.accesses.iter_mut().for_each(|a| a.read(now));
         self.generations(now);
-        let wrong = self.twice.look(machines, now);
+        let wrong = self.twice.look(&machines.take_posts(), now);
         wrong.iter().for_each(|w| self.wrong(now, w));
         self.waiting.extend(self.told.try_iter());
         let due = |e: &Event| e.end + JUDGED <= now;
         let (due, rest): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(due);
         self.waiting = rest.into();
         due.iter().for_each(|event| self.event(event));
-        let said = self.status.take();
-        said.into_iter().for_each(|said| self.page(&said));
+        let said: Vec<Said> = self.status.iter().flat_map(Asker::take).collect();
+        said.iter().for_each(|said| self.page(said));
         self.answers.extend(self.ready.iter().flat_map(Asker::take));
         let due = |s: &Said| s.to + JUDGED <= now;
         let (due, rest): (Vec<_>, Vec<_>) = self.answers.drain(..).partition(due);
@@ -275,19 +300,34 @@ impl Chaos {
             logged: pid.is_some_and(|pid| !self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
             outlived: event.live && self.is_old(event.number, event.start),
+            sent: access.sent(event.number),
+            child: self.child_before(event, access),
         };
         let verdict = judge(event, noted, &self.truth);
         self.report.count(event, &verdict);
-        if let (true, Verdict::Wrong(what)) = (event.live, &verdict) {
-            let line = access.line(event.number).unwrap_or("-").to_owned();
-            let what = format!(
-                "{} number {} (began at {:.3} s): {what}; access log: {line}",
-                event.kind(),
-                event.number,
-                event.start as f64 / 1e3
-            );
-            self.wrong_between(event.start, event.end, &what);
+        let (Verdict::Wrong(what) | Verdict::Outlived(what)) = &verdict else {
+            return;
+        };
+        let line = access.line(event.number).unwrap_or("-");
+        let what = format!(
+            "{} number {} (began at {:.3} s): {what}; access log: {line}",
+            event.kind(),
+            event.number,
+            event.start as f64 / 1e3
+        );
+        match verdict {
+            _ if !event.live => {}
+            Verdict::Wrong(_) => self.wrong_between(event.start, event.end, &what),
+            _ => self.report.outlived(event.end, &what),
         }
+    }
+
+    /// Whether the child behind the connection was killed, and whether its generation has ended. Of the stock httpd only
+    /// sums are looked at.
+    fn child_before(&self, event: &Event, access: &Access) -> Option<(bool, bool)> {
+        let pid = access.child(event.last.filter(|_| event.live)?)?;
+        let ended = self.births.has_ended(pid, event.end, &self.truth.reloads);
+        Some((self.dead.contains(&pid), ended))
     }
 
     /// The child that answered belongs to a generation that had ended before.
@@ -339,7 +379,7 @@ impl Chaos {
         if reply.status == 200 || outage {
             return;
         }
-        if self.is_old(said.number, said.from) {
+        if !OUTLIVED_IS_VIOLATION && self.is_old(said.number, said.from) {
             self.old_ready += 1;
         } else {
             let what = format!(
