@@ -1,7 +1,6 @@
 //! What one request met, held against the truth. Pure.
 
 use crate::action::{At, Harm};
-use crate::known::{DEATH_ENDS_BACKOFF, OUTLIVED_IS_VIOLATION};
 use crate::site::{APP, HTTP2, NAMES, PLAIN, Pool, TLS, machine};
 use crate::truth::{Trouble, Truth};
 use live_kit::{Failure, H2Mode, Mode};
@@ -81,8 +80,6 @@ pub struct Noted {
     pub logged: bool,
     /// Rescues of all requests in the second before its end.
     pub rescues: usize,
-    /// The child that answered belongs to a generation that had ended when the request came.
-    pub outlived: bool,
     /// Which member it was sent to last.
     pub sent: Sent,
     /// The child behind the connection, known from the request before: whether it was killed, and whether it belongs to
@@ -105,8 +102,6 @@ pub enum Verdict {
     Begun,
     /// More rescues than there is budget for.
     Budget,
-    /// Wrong, but by a child that httpd has not told to end with its generation.
-    Outlived(String),
     Wrong(String),
 }
 
@@ -125,13 +120,6 @@ const EXHAUSTED: At = 2_000;
 const LONGEST: At = 8_000;
 
 pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
-    match of_newest(event, noted, truth) {
-        Verdict::Wrong(what) if noted.outlived && !OUTLIVED_IS_VIOLATION => Verdict::Outlived(what),
-        verdict => verdict,
-    }
-}
-
-fn of_newest(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
     if event.failure.is_some() {
         return unanswered(event, noted, truth);
     }
@@ -162,7 +150,7 @@ fn of_newest(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
 /// No member is left, or the only address of one is not known because DNS fails.
 fn is_outage(event: &Event, truth: &Truth) -> bool {
     let mut felt = truth.felt(event.name(), event.start, event.end, RECOVERY);
-    let unknown = DEATH_ENDS_BACKOFF && event.pool == Pool::Plain;
+    let unknown = event.pool == Pool::Plain;
     felt.any(|t| t.all || unknown && truth.may_be_unknown(PLAIN, event.start))
 }
 

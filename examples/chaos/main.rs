@@ -10,7 +10,6 @@ mod askers;
 mod board;
 mod bounds;
 mod judge;
-mod known;
 mod logs;
 mod machines;
 mod report;

@@ -20,7 +20,6 @@ pub struct Tally {
     pub unsafe_to_repeat: usize,
     pub begun: usize,
     pub budget: usize,
-    pub outlived: usize,
     pub wrong: usize,
     pub slowest: At,
 }
@@ -38,7 +37,6 @@ impl Tally {
             Verdict::UnsafeToRepeat => &mut self.unsafe_to_repeat,
             Verdict::Begun => &mut self.begun,
             Verdict::Budget => &mut self.budget,
-            Verdict::Outlived(_) => &mut self.outlived,
             Verdict::Wrong(_) => &mut self.wrong,
         };
         *count += 1;
@@ -51,8 +49,6 @@ pub struct Report {
     done: BTreeMap<String, usize>,
     pub violations: Vec<String>,
     tallies: BTreeMap<(bool, &'static str), Tally>,
-    /// The first wrong answers of children that had outlived their generation.
-    outlived: Vec<String>,
 }
 
 impl Report {
@@ -64,7 +60,6 @@ impl Report {
             done: BTreeMap::new(),
             violations: Vec::new(),
             tallies: BTreeMap::new(),
-            outlived: Vec::new(),
         }
     }
 
@@ -107,13 +102,6 @@ impl Report {
         println!("  again: {}", self.command);
     }
 
-    pub fn outlived(&mut self, at: At, what: &str) {
-        if self.outlived.len() < WHOLE {
-            let line = format!("{:.3} s: {what}", at as f64 / 1e3);
-            self.outlived.push(line);
-        }
-    }
-
     pub fn print(&self) {
         println!("\nwhat was done:");
         for (what, times) in &self.done {
@@ -124,10 +112,6 @@ impl Report {
         println!(
             "(what is wrong with the stock httpd is no violation: it is what the module is for)"
         );
-        if !self.outlived.is_empty() {
-            println!("\nwrong, by children that httpd did not end, the first of them:");
-            self.outlived.iter().for_each(|o| println!("  {o}"));
-        }
         println!("\n{} violations", self.violations.len());
         self.violations.iter().for_each(|v| println!("  {v}"));
         if !self.violations.is_empty() {
@@ -138,13 +122,13 @@ impl Report {
 
 const LEGEND: &str = "
 requests (without an answer: with a killed child, with an ended generation; answered with an error: no member left,
-unsafe to repeat; begun: broken off with its member; beyond the budget; outlived: wrong, but by a child that httpd did not end with its generation):
-                                 all  killed   ended  outage  unsafe   begun  budget outlived   WRONG   slowest";
+unsafe to repeat; begun: broken off with its member; beyond the budget):
+                                 all  killed   ended  outage  unsafe   begun  budget   WRONG   slowest";
 
 fn row((live, kind): &(bool, &'static str), t: &Tally) {
     let server = if *live { "live" } else { "stock" };
     println!(
-        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8.2} s",
+        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8.2} s",
         format!("{server}: {kind}"),
         t.all,
         t.killed,
@@ -153,7 +137,6 @@ fn row((live, kind): &(bool, &'static str), t: &Tally) {
         t.unsafe_to_repeat,
         t.begun,
         t.budget,
-        t.outlived,
         t.wrong,
         t.slowest as f64 / 1e3
     );

@@ -8,7 +8,6 @@ use crate::askers::{Asker, Pulse, Said};
 use crate::board::{differences, epoch};
 use crate::bounds::{Births, Bounds};
 use crate::judge::{Event, Noted, Verdict, judge};
-use crate::known::OUTLIVED_IS_VIOLATION;
 use crate::logs::{Access, Errors};
 use crate::machines::Machines;
 use crate::report::Report;
@@ -138,11 +137,10 @@ struct Chaos {
     bounded: At,
     /// Differences of the page that the last look found: seen twice they count.
     last: Vec<String>,
-    /// The newest generation that has answered, and pages of older ones.
+    /// The newest generation that has answered the status page; pages, and answers to requests, of older ones.
     epoch: u64,
     old_pages: usize,
-    /// Answers of the readiness URL that were wrong, by children of old generations.
-    old_ready: usize,
+    old_answers: usize,
     /// Reloads whose generation has not begun to serve.
     reloading: VecDeque<At>,
     served: usize,
@@ -187,7 +185,7 @@ impl Chaos {
             last: Vec::new(),
             epoch: 0,
             old_pages: 0,
-            old_ready: 0,
+            old_answers: 0,
             reloading: VecDeque::new(),
         }
     }
@@ -299,13 +297,13 @@ impl Chaos {
             // httpd logs before the last bytes have left: a child that was killed may have done so.
             logged: pid.is_some_and(|pid| !self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
-            outlived: event.live && self.is_old(event.number, event.start),
             sent: access.sent(event.number),
             child: self.child_before(event, access),
         };
         let verdict = judge(event, noted, &self.truth);
+        self.old_answers += usize::from(event.live && self.is_old(event.number, event.start));
         self.report.count(event, &verdict);
-        let (Verdict::Wrong(what) | Verdict::Outlived(what)) = &verdict else {
+        let Verdict::Wrong(what) = &verdict else {
             return;
         };
         let line = access.line(event.number).unwrap_or("-");
@@ -315,10 +313,8 @@ impl Chaos {
             event.number,
             event.start as f64 / 1e3
         );
-        match verdict {
-            _ if !event.live => {}
-            Verdict::Wrong(_) => self.wrong_between(event.start, event.end, &what),
-            _ => self.report.outlived(event.end, &what),
+        if event.live {
+            self.wrong_between(event.start, event.end, &what);
         }
     }
 
@@ -379,16 +375,9 @@ impl Chaos {
         if reply.status == 200 || outage {
             return;
         }
-        if !OUTLIVED_IS_VIOLATION && self.is_old(said.number, said.from) {
-            self.old_ready += 1;
-        } else {
-            let what = format!(
-                "the readiness URL: {} {}",
-                reply.status,
-                reply.text().trim()
-            );
-            self.wrong_between(said.from, said.to, &what);
-        }
+        let text = reply.text();
+        let what = format!("the readiness URL: {} {}", reply.status, text.trim());
+        self.wrong_between(said.from, said.to, &what);
     }
 
     /// The body of an answer with 200; requests to killed children get none.

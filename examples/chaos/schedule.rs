@@ -4,7 +4,6 @@
 //! of four members at most one is in trouble, one disabled and one not configured.
 
 use crate::action::*;
-use crate::known::{DEATH_ENDS_BACKOFF, UNRESOLVED_IS_UNUSED};
 use crate::site::{APP, HTTP2, NAMES, PLAIN, Pool, TLS};
 use std::ops::Range;
 
@@ -12,8 +11,6 @@ use std::ops::Range;
 const SETTLE: At = 9_000;
 /// Edits are not made so shortly after a reload: they might meet either generation.
 const AFTER_RELOAD: At = 3_000;
-/// So long after the begin of a failure of DNS the longest back-off that it leads to is over.
-const AFTER_FAULT: At = 14_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -97,35 +94,17 @@ fn without_waits(mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// Edits near reloads are left out, and during DNS trouble what needs a name or an address that is not known yet;
-/// reloads change nothing then.
+/// Edits near reloads are left out.
 fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
-    let (mut reload, mut fault, mut harmless) = (None, None, false);
+    let mut reload = None;
     let mut left = Vec::new();
-    for mut step in steps {
-        let since = |at: Option<At>| at.map_or(At::MAX, |at| step.at - at);
-        match &mut step.action {
-            Action::Disable(_) | Action::Enable(_) | Action::Grow
-                if since(reload) < AFTER_RELOAD =>
-            {
+    for step in steps {
+        let since = reload.map_or(At::MAX, |at| step.at - at);
+        match &step.action {
+            Action::Disable(_) | Action::Enable(_) | Action::Grow if since < AFTER_RELOAD => {
                 continue;
             }
-            // httpd would look its name up in requests: 500.
-            Action::Grow if !UNRESOLVED_IS_UNUSED && since(fault) < AFTER_FAULT => continue,
-            // Its other address may not be known yet.
-            Action::Harm(PLAIN, _, harm) if !DEATH_ENDS_BACKOFF && since(fault) < AFTER_FAULT => {
-                harmless = !harm.is_instant();
-                continue;
-            }
-            Action::Heal(PLAIN) if std::mem::take(&mut harmless) => continue,
-            Action::Reload(edition) if !UNRESOLVED_IS_UNUSED && since(fault) < AFTER_FAULT => {
-                *edition = None;
-            }
-            _ => {}
-        }
-        match step.action {
             Action::Reload(_) => reload = Some(step.at),
-            Action::Fault(..) | Action::DnsDown | Action::LinkDown => fault = Some(step.at),
             _ => {}
         }
         left.push(step);

@@ -36,8 +36,8 @@ impl Chaos {
         let rescued = self.accesses[0].rescued;
         println!("rescued: {rescued} requests of the httpd with the module");
         println!(
-            "of old generations: {} status pages, {} times wrongly not ready",
-            self.old_pages, self.old_ready
+            "by children that outlived their generation: {} answers, {} status pages",
+            self.old_answers, self.old_pages
         );
         println!("DNS: {} queries", world.dns.queries().len());
         processes(&self.bounds);
@@ -50,11 +50,10 @@ impl Chaos {
     fn sum_up(&self) {
         let (of, wrong) = (&self.report, (|t| t.wrong) as fn(&Tally) -> usize);
         println!(
-            "{} | requests {} | violations {} | outlived {} | wrong with the stock httpd {}",
+            "{} | requests {} | violations {} | wrong with the stock httpd {}",
             self.what,
             of.sum(true, |t| t.all),
             of.violations.len(),
-            of.sum(true, |t| t.outlived),
             of.sum(false, wrong),
         );
     }
