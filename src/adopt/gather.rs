@@ -38,6 +38,8 @@ pub struct Planned {
     pub port: u16,
     /// mod_proxy_http2 serves it.
     pub http2: bool,
+    /// Its requests go over TLS.
+    pub over_tls: bool,
     pub settings: Settings,
     pub source: Source,
     /// What is probed for it; None without probes.
@@ -51,7 +53,33 @@ pub struct Planned {
     pub has_peers: bool,
 }
 
+/// How the end of a worker's connections is seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// Where bytes come from the socket: plain HTTP.
+    AtSocket,
+    /// By a filter above TLS, and for mod_proxy_http2.
+    ByFilter,
+    /// By a filter, and by one that takes late answers away (`liverescue=eager`).
+    Eagerly,
+}
+
 impl Planned {
+    /// Whether requests are taken away from backends that hang.
+    pub fn moves(&self) -> bool {
+        self.settings.eager && self.is_rescued() && !self.http2
+    }
+
+    pub fn watched(&self) -> Watched {
+        if self.moves() {
+            Watched::Eagerly
+        } else if self.http2 || self.over_tls {
+            Watched::ByFilter
+        } else {
+            Watched::AtSocket
+        }
+    }
+
     /// Whether its addresses are probed. mod_proxy_hcheck's workers are not, as far as is known when the
     /// configuration is read.
     pub fn wants_probes(&self) -> bool {
@@ -71,11 +99,6 @@ impl Planned {
             self.server.name(),
             self.worker.name()
         )
-    }
-
-    /// Whether its requests go over TLS.
-    pub fn over_tls(&self) -> bool {
-        speaks_tls(&self.worker.scheme())
     }
 
     /// The tag of a member that came at run time, the same in all epochs: its counts go on. Its route may be edited
@@ -252,6 +275,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         label: redact::url(&worker.name()),
         port: worker.port(),
         http2: worker.speaks_http2(),
+        over_tls: speaks_tls(&worker.scheme()),
         host,
         connect_most: sets_timeout.then(|| worker.timeout(server)),
         settings,

@@ -119,7 +119,7 @@ fn kind_of(worker: &Planned) -> Kind {
     let settings = &worker.settings;
     kind(&Wanted {
         probe: settings.probe,
-        over_tls: worker.over_tls(),
+        over_tls: worker.over_tls,
         host: settings.host.as_deref().unwrap_or(&worker.host),
         port: worker.probe_port(),
         uri: &settings.uri,

@@ -65,19 +65,51 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         sys::ap_hook_test_config(Some(test_config), none, none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
-        sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
         eager::register_filter();
         hold::register();
         handler::register();
-        let loaded = sys::live_proxy_loaded() != 0;
-        if loaded {
-            sys::live_hook_scheme_handler(Some(scheme_handler));
+        PROXY_BEFORE.store(sys::live_proxy_loaded() != 0, Ordering::Release);
+    }
+    ENGAGED.store(false, Ordering::Release);
+}
+
+/// Whether the hooks of requests are registered in the configuration that is being read.
+static ENGAGED: AtomicBool = AtomicBool::new(false);
+
+/// Registers the hooks that requests and connections run through. Called when the configuration names the first
+/// worker (or a default) that is live, before httpd sorts the hooks: without one, requests do not pay for them.
+pub(super) fn engage() {
+    if !proxy_was_before() || ENGAGED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    // SAFETY: the functions live forever; httpd reads its configuration in its only thread.
+    unsafe {
+        let before = sys::live_hooking(module::NAME.as_ptr());
+        sys::ap_hook_pre_connection(
+            Some(conn::pre_connection),
+            ptr::null(),
+            ptr::null(),
+            sys::APR_HOOK_LAST as c_int,
+        );
+        sys::live_source_hook();
+        sys::live_hook_scheme_handler(Some(scheme_handler));
+        // What is between attempts concerns members only.
+        if sys::live_balances() != 0 {
             sys::live_hook_post_request(Some(post_request));
             sys::live_hook_pre_request(Some(pre_request));
-            sys::live_hook_request_status(Some(request_status));
+            sys::live_hook_request_status();
         }
-        PROXY_BEFORE.store(loaded, Ordering::Release);
+        sys::live_hooking(before);
+    }
+}
+
+/// The configuration has been read, and there is something to do: makes sure of [`engage`].
+fn engage_late() {
+    if !ENGAGED.load(Ordering::Acquire) {
+        engage();
+        // SAFETY: httpd has one thread here; the lists that it is running are copies.
+        unsafe { sys::apr_hook_sort_all() };
     }
 }
 
@@ -116,7 +148,12 @@ unsafe extern "C" fn post_config(
     guard("post_config", FAILED, || {
         plan::note_configured(Server::new(main));
         match plan::make(Server::new(main)) {
-            Ok(()) => OK,
+            Ok(()) => {
+                if plan::is_made() {
+                    engage_late();
+                }
+                OK
+            }
             Err(message) => {
                 log::write(Level::Crit, &message);
                 FAILED
@@ -161,6 +198,8 @@ unsafe extern "C" fn child_init(pchild: *mut sys::apr_pool_t, main: *mut sys::se
             );
             return;
         }
+        // SAFETY: the hooks are sorted; there are no requests yet.
+        unsafe { sys::live_find_scheme_handlers() };
         for planned in &plan.workers {
             // SAFETY: mod_proxy's own child_init has run; members may not be initialized in this child
             // yet, and initializing twice is harmless (ap_proxy_initialize_worker looks).
@@ -319,8 +358,11 @@ unsafe extern "C" fn live_request_ends(r: *mut sys::request_rec) {
     }
 }
 
-/// The last step of a request in mod_proxy's hands, also when no member was left for it.
-unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec) -> c_int {
+/// The last step of a request in mod_proxy's hands, also when no member was left for it. Called for requests with
+/// a history.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn live_request_status(status: *mut c_int, r: *mut sys::request_rec) {
     if let Some(child) = child::current() {
         guard("the request's status", (), || {
             // SAFETY: mod_proxy's request and its status, which live during the hook and are this thread's.
@@ -329,7 +371,6 @@ unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec
             *status = rescue::last_status(request, *status);
         });
     }
-    DECLINED
 }
 
 /// `failonstatus` and `failontimeout`: mod_proxy_balancer, whose turn is next, puts the member into error
