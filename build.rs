@@ -130,7 +130,7 @@ fn bindings(flags: &Flags) {
         .allowlist_function("ap_hook_(pre_config|check_config|test_config|post_config|child_init|pre_connection|child_stopping)")
         .allowlist_function("ap_(exists_config_define|server_root_relative|timeout_parameter_parse|state_query|mpm_query|register_input_filter|add_input_filter|get_brigade)")
         .allowlist_type("module|command_rec|cmd_parms|ap_directive_t|server_rec|request_rec|conn_rec|ap_filter_t|ap_input_mode_t|proxy_worker|proxy_worker_shared|proxy_balancer|proxy_balancer_shared|proxy_conn_rec|proxy_conn_pool|proxy_server_conf|proxy_remote|apr_sockaddr_t|apr_OFN_set_worker_hc_param_t")
-        .allowlist_var("MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)|APLOG_(EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG|TRACE[1-8])|PROXY_WORKER_.*|APR_(SUCCESS|EOF|TIMEUP|INET|INET6)|APR_HOOK_.*|AP_SQ_.*|AP_MPMQ_.*|OK|DECLINED|LIVE_HANDLER_.*|AP_STATUS_SHORT|HTTP_METHOD_NOT_ALLOWED|SUSPENDED|HTTP_INTERNAL_SERVER_ERROR|ap_conftree|live_.*")
+        .allowlist_var("MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)|APLOG_(EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG|TRACE[1-8])|PROXY_WORKER_.*|APR_(SUCCESS|EOF|TIMEUP|INET|INET6)|APR_HOOK_.*|AP_SQ_.*|AP_MPMQ_.*|OK|DECLINED|LIVE_(HANDLER|SOURCE)_.*|AP_STATUS_SHORT|HTTP_METHOD_NOT_ALLOWED|SUSPENDED|HTTP_INTERNAL_SERVER_ERROR|ap_conftree|live_.*")
         .blocklist_item(".*long_double.*")
         .derive_default(true)
         .layout_tests(true)

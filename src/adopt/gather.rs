@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::wire::{Watched, Wire};
 use crate::board::{NameId, Tag, TargetId, WorkerId};
-use crate::config::params::{Probe, Settings, speaks_tls};
+use crate::config::params::{Probe, Settings};
 use crate::config::{Config, Subject};
 use crate::ffi::log::Level;
 use crate::ffi::proxy::{Server, Worker};
@@ -38,8 +39,8 @@ pub struct Planned {
     pub port: u16,
     /// mod_proxy_http2 serves it.
     pub http2: bool,
-    /// Its requests go over TLS.
-    pub over_tls: bool,
+    /// What its scheme puts on the wire.
+    pub wire: Wire,
     pub settings: Settings,
     pub source: Source,
     /// What is probed for it; None without probes.
@@ -53,17 +54,6 @@ pub struct Planned {
     pub has_peers: bool,
 }
 
-/// How the end of a worker's connections is seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Watched {
-    /// Where bytes come from the socket: plain HTTP.
-    AtSocket,
-    /// By a filter above TLS, and for mod_proxy_http2.
-    ByFilter,
-    /// By a filter, and by one that takes late answers away (`liverescue=eager`).
-    Eagerly,
-}
-
 impl Planned {
     /// Whether requests are taken away from backends that hang.
     pub fn moves(&self) -> bool {
@@ -73,10 +63,10 @@ impl Planned {
     pub fn watched(&self) -> Watched {
         if self.moves() {
             Watched::Eagerly
-        } else if self.http2 || self.over_tls {
-            Watched::ByFilter
-        } else {
+        } else if self.wire == Wire::Http {
             Watched::AtSocket
+        } else {
+            Watched::ByFilter
         }
     }
 
@@ -275,7 +265,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         label: redact::url(&worker.name()),
         port: worker.port(),
         http2: worker.speaks_http2(),
-        over_tls: speaks_tls(&worker.scheme()),
+        wire: Wire::of(&worker.scheme()),
         host,
         connect_most: sets_timeout.then(|| worker.timeout(server)),
         settings,

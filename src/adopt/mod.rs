@@ -19,3 +19,4 @@ pub mod rescue_log;
 pub mod tasks;
 mod tell;
 pub mod watch;
+pub mod wire;

@@ -431,6 +431,8 @@ pub struct Touched {
     pub request: Option<usize>,
     /// The first connection of the request's first attempt.
     pub first: bool,
+    /// The request had a body before the attempt, if that may not show any more.
+    pub had_body: bool,
 }
 
 /// A connection is used in this thread (or has just been opened); None when that is known. The error: the keeper
@@ -470,6 +472,7 @@ fn touch_at(
         return Ok(Some(Touched {
             request,
             first: false,
+            had_body: false,
         }));
     }
     if let Some(desk) = here.desk.get() {
@@ -481,7 +484,11 @@ fn touch_at(
     };
     let first = attempt.touched[0].is_none() && !attempt.again;
     attempt.add(arc());
-    Ok(Some(Touched { request, first }))
+    Ok(Some(Touched {
+        request,
+        first,
+        had_body: attempt.saved.has_body(),
+    }))
 }
 
 #[cfg(test)]

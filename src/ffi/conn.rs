@@ -9,9 +9,9 @@ use super::guard::guard;
 use super::request::Request;
 use super::{eager, hold, sys, tcp};
 use crate::adopt::child;
-use crate::adopt::gather::Watched;
 use crate::adopt::registry::{Conn, Ended};
 use crate::adopt::request::{self, Touched};
+use crate::adopt::wire::Watched;
 use crate::board::Kick;
 use crate::logic::retry::{Cause, Failure};
 
@@ -94,8 +94,8 @@ pub(super) fn sends_header_only(r: Request) -> bool {
 }
 
 /// Brings the kernel's patience in line with what the attempt that has just begun sends.
-fn fit_limit(conn: &Conn, r: Request) {
-    if conn.is_limited() && !r.may_have_body() {
+fn fit_limit(conn: &Conn, r: Request, had_body: bool) {
+    if conn.is_limited() && !had_body && !r.may_have_body() {
         return;
     }
     let limited = child_rescues(conn) && sends_header_only(r);
@@ -367,13 +367,13 @@ fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
     }
 }
 
-/// A look at a pooled connection, which is an attempt's first one if it has not used it before. The error: it was
-/// shut down meanwhile.
+/// A look at a pooled connection, which is an attempt's first one if it has not used it before: then true. The
+/// error: it was shut down meanwhile.
 ///
 /// # Safety
 /// `conn` came from Arc::into_raw and somebody holds that reference during the call.
-unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
-    guard("the look at a connection", Ok(()), || {
+unsafe fn begin_use(conn: *const Conn) -> Result<bool, Ended> {
+    guard("the look at a connection", Ok(false), || {
         // SAFETY: by the caller's promise.
         let here = unsafe { &*conn };
         // SAFETY: as above; the count is raised for the Arc made here.
@@ -382,30 +382,31 @@ unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
             Arc::from_raw(conn)
         };
         let Some(touched) = request::touch(here, arc, false)? else {
-            return Ok(());
+            return Ok(false);
         };
         here.set_reused();
         say_addr(here, &touched);
         if let Some(r) = request_of(&touched) {
-            fit_limit(here, r);
+            fit_limit(here, r, touched.had_body);
         }
         if let Some(child) = child::current() {
             eager::begin_wait(child, here);
         }
-        Ok(())
+        Ok(true)
     })
 }
 
-/// A read that does not wait is about to be made from the socket (see source.c): most often a look before the
-/// connection is used.
+/// A read that does not wait is about to be made from the socket (see source.c).
 // SAFETY: the name is this module's own.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn live_source_looks(conn: *const c_void) -> sys::apr_status_t {
+unsafe extern "C" fn live_source_looks(conn: *const c_void) -> c_int {
     // SAFETY: the context of `attach`, whose reference the connection's pool holds.
-    match unsafe { begin_use(conn.cast()) } {
-        Ok(()) => SUCCESS,
-        Err(Ended) => sys::APR_EOF as sys::apr_status_t,
-    }
+    let looked = match unsafe { begin_use(conn.cast()) } {
+        Ok(false) => sys::LIVE_SOURCE_KNOWN,
+        Ok(true) => sys::LIVE_SOURCE_NEW_USE,
+        Err(Ended) => sys::LIVE_SOURCE_ENDED,
+    };
+    looked as c_int
 }
 
 /// A read from the socket has brought nothing. Returns what mod_proxy shall see, as [`ended_line`] does.

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{Child, now_s};
-use crate::adopt::gather::{Planned, Watched};
+use crate::adopt::gather::Planned;
 use crate::adopt::groups::Group;
 use crate::adopt::request::Over;
+use crate::adopt::wire::Watched;
 use crate::board::{Kick, RescueCount};
 use crate::ffi::clock;
 use crate::ffi::proxy::Worker;
