@@ -7,6 +7,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 
+use stack::{Attempt, Stack};
+
 use super::child::{self, Child};
 use super::desks::Desk;
 use super::registry::{Conn, Ended, NO_ATTEMPT};
@@ -15,101 +17,7 @@ use crate::ffi::request::{Request, Saved};
 use crate::logic::addr::Addr;
 use crate::logic::retry::Failure;
 
-/// Connections that one attempt is expected to touch at most; more cost an allocation.
-const TRACKED: usize = 2;
-
-/// One attempt; its place on the stack is used again, so that each request writes only what differs.
-#[derive(Default)]
-struct Attempt {
-    request: usize,
-    /// None: a worker that is not ours, inside an attempt at one that is.
-    entry: Option<u32>,
-    /// Not the request's first.
-    again: bool,
-    /// It rescues the request.
-    rescues: bool,
-    /// The request was rescued, and is counted when it is answered.
-    rescued: bool,
-    id: u64,
-    /// What the request was like before, if the worker is ours.
-    saved: Saved,
-    /// How it failed on its connection.
-    failure: Option<Failure>,
-    touched: [Option<Arc<Conn>>; TRACKED],
-    more: Vec<Arc<Conn>>,
-}
-
-impl Attempt {
-    /// It uses this connection, too.
-    fn add(&mut self, conn: Arc<Conn>) {
-        let [first, second] = &mut self.touched;
-        if first.is_none() {
-            *first = Some(conn);
-        } else if second.is_none() {
-            *second = Some(conn);
-        } else {
-            self.more.push(conn);
-        }
-    }
-
-    /// It is over: lets go of its connections.
-    fn clear(&mut self) {
-        self.failure = None;
-        self.touched[0] = None;
-        if self.touched[1].is_some() {
-            self.touched[1] = None;
-            self.more.clear();
-        }
-    }
-}
-
-/// The attempts under way, the innermost last.
-#[derive(Default)]
-struct Stack {
-    places: Vec<Attempt>,
-    depth: usize,
-}
-
-impl Stack {
-    const fn new() -> Self {
-        Self {
-            places: Vec::new(),
-            depth: 0,
-        }
-    }
-
-    fn last(&self) -> Option<&Attempt> {
-        self.places.get(self.depth.wrapping_sub(1))
-    }
-
-    fn last_mut(&mut self) -> Option<&mut Attempt> {
-        self.places.get_mut(self.depth.wrapping_sub(1))
-    }
-
-    /// A place for one more, as [`Attempt::clear`] left it.
-    fn push(&mut self) -> &mut Attempt {
-        let at = self.depth;
-        self.depth += 1;
-        if at == self.places.len() {
-            self.places.push(Attempt::default());
-        }
-        &mut self.places[at]
-    }
-
-    fn pop(&mut self) {
-        if let Some(attempt) = self.last_mut() {
-            attempt.clear();
-            self.depth -= 1;
-        }
-    }
-
-    /// Takes all attempts of a request off.
-    fn remove(&mut self, request: usize) {
-        self.places.truncate(self.depth);
-        self.places.retain(|attempt| attempt.request != request);
-        self.depth = self.places.len();
-    }
-}
+mod stack;
 
 /// The attempt on top of the stack, for the looks that each request takes often.
 struct Top {

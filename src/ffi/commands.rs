@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use super::guard::guard;
 use super::params::{is_live, read_time};
 use super::proxy::Server;
-use super::{hooks, sys, text, to_pool};
+use super::{engage, sys, text, to_pool};
 use crate::config;
 use crate::config::directives::{self, Live};
 
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn live_cmd_proxy_live(
     let (cmd, mode, template) = unsafe { (&*cmd, text(mode), text(template)) };
     answer(cmd, "ProxyLive", || {
         if is_live(&mode) {
-            hooks::engage();
+            engage::engage();
         }
         let live = Live::read(&mode, &template, place(cmd))?;
         let section = section(cmd)?;
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn live_cmd_template(
             .skip(1)
             .any(|w| w.strip_prefix("live=").is_some_and(is_live))
         {
-            hooks::engage();
+            engage::engage();
         }
         config::with(|c| c.templates().define(&words, place(cmd), &read_time))
     })

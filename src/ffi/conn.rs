@@ -323,12 +323,12 @@ fn gives_up(conn: &Conn) -> bool {
     !c.is_null() && unsafe { sys::live_socket_timeout(c) } > ITS_TURN_US
 }
 
-fn child_rescues(conn: &Conn) -> bool {
+pub(super) fn child_rescues(conn: &Conn) -> bool {
     child::current().is_some_and(|child| child.rescues(conn.entry))
 }
 
 /// Notes how the attempt under way in this thread has failed on this connection, which is its own.
-fn note(conn: &Conn, cause: Cause) {
+pub(super) fn note(conn: &Conn, cause: Cause) {
     let c = conn.record() as *const sys::conn_rec;
     // SAFETY: NULL, or a record that lives: it is forgotten in the cleanup of its pool (`forget`), which only the
     // thread that uses the connection runs, and this is that thread.
@@ -353,7 +353,7 @@ fn note(conn: &Conn, cause: Cause) {
 }
 
 /// What the status of a read says about the peer; None: nothing.
-fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
+pub(super) fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
     const EOF: sys::apr_status_t = sys::APR_EOF as sys::apr_status_t;
     const TIMEUP: sys::apr_status_t = sys::APR_TIMEUP as sys::apr_status_t;
     match status {
@@ -372,7 +372,7 @@ fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
 ///
 /// # Safety
 /// `conn` came from Arc::into_raw and somebody holds that reference during the call.
-unsafe fn begin_use(conn: *const Conn) -> Result<bool, Ended> {
+pub(super) unsafe fn begin_use(conn: *const Conn) -> Result<bool, Ended> {
     guard("the look at a connection", Ok(false), || {
         // SAFETY: by the caller's promise.
         let here = unsafe { &*conn };
@@ -393,58 +393,5 @@ unsafe fn begin_use(conn: *const Conn) -> Result<bool, Ended> {
             eager::begin_wait(child, here);
         }
         Ok(true)
-    })
-}
-
-/// A read that does not wait is about to be made from the socket (see source.c).
-// SAFETY: the name is this module's own.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn live_source_looks(conn: *const c_void) -> c_int {
-    // SAFETY: the context of `attach`, whose reference the connection's pool holds.
-    let looked = match unsafe { begin_use(conn.cast()) } {
-        Ok(false) => sys::LIVE_SOURCE_KNOWN,
-        Ok(true) => sys::LIVE_SOURCE_NEW_USE,
-        Err(Ended) => sys::LIVE_SOURCE_ENDED,
-    };
-    looked as c_int
-}
-
-/// A read from the socket has brought nothing. Returns what mod_proxy shall see, as [`ended_line`] does.
-///
-/// What the end means is told by how far the answer is: mod_proxy drops its client only while it waits for the
-/// status line. Behind that an end may be the regular one, then the attempt succeeds.
-// SAFETY: the name is this module's own.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn live_source_ended(
-    conn: *const c_void,
-    status: sys::apr_status_t,
-    waits: c_int,
-) -> sys::apr_status_t {
-    guard("a read that brought nothing", status, || {
-        // SAFETY: the context of `attach`, whose reference the connection's pool holds.
-        let conn = unsafe { &*conn.cast::<Conn>() };
-        let ended = if status == SUCCESS {
-            sys::APR_EOF as sys::apr_status_t
-        } else {
-            status
-        };
-        let ours = conn.is_used_by(request::number());
-        let (Some(cause), true) = (cause_of(ended), ours) else {
-            return status;
-        };
-        let far = with_request(|r| (r.is_answered(), r.has_final_status()));
-        let (answered, begun) = far.unwrap_or((true, true));
-        let awaited = !answered && !begun;
-        let timed_out = cause == Cause::TimedOut;
-        // A look at an idle connection fails for no request; a pause in a body is mod_proxy's affair.
-        if (awaited && waits == 0) || (timed_out && answered) {
-            return status;
-        }
-        note(conn, cause);
-        if awaited && !timed_out && child_rescues(conn) {
-            sys::APR_TIMEUP as sys::apr_status_t
-        } else {
-            status
-        }
     })
 }

@@ -10,7 +10,7 @@ use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
-use super::{address, conn, eager, handler, module, params, sys, tree};
+use super::{address, conn, eager, engage, handler, module, params, sys, tree};
 use crate::adopt::request::{self, Enter, How};
 use crate::adopt::{child, dump, gather, plan};
 use crate::config;
@@ -71,46 +71,7 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         handler::register();
         PROXY_BEFORE.store(sys::live_proxy_loaded() != 0, Ordering::Release);
     }
-    ENGAGED.store(false, Ordering::Release);
-}
-
-/// Whether the hooks of requests are registered in the configuration that is being read.
-static ENGAGED: AtomicBool = AtomicBool::new(false);
-
-/// Registers the hooks that requests and connections run through. Called when the configuration names the first
-/// worker (or a default) that is live, before httpd sorts the hooks: without one, requests do not pay for them.
-pub(super) fn engage() {
-    if !proxy_was_before() || ENGAGED.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    // SAFETY: the functions live forever; httpd reads its configuration in its only thread.
-    unsafe {
-        let before = sys::live_hooking(module::NAME.as_ptr());
-        sys::ap_hook_pre_connection(
-            Some(conn::pre_connection),
-            ptr::null(),
-            ptr::null(),
-            sys::APR_HOOK_LAST as c_int,
-        );
-        sys::live_source_hook();
-        sys::live_hook_scheme_handler(Some(scheme_handler));
-        // What is between attempts concerns members only.
-        if sys::live_balances() != 0 {
-            sys::live_hook_post_request(Some(post_request));
-            sys::live_hook_pre_request(Some(pre_request));
-            sys::live_hook_request_status();
-        }
-        sys::live_hooking(before);
-    }
-}
-
-/// The configuration has been read, and there is something to do: makes sure of [`engage`].
-fn engage_late() {
-    if !ENGAGED.load(Ordering::Acquire) {
-        engage();
-        // SAFETY: httpd has one thread here; the lists that it is running are copies.
-        unsafe { sys::apr_hook_sort_all() };
-    }
+    engage::reset();
 }
 
 unsafe extern "C" fn pre_config(
@@ -150,7 +111,7 @@ unsafe extern "C" fn post_config(
         match plan::make(Server::new(main)) {
             Ok(()) => {
                 if plan::is_made() {
-                    engage_late();
+                    engage::late();
                 }
                 OK
             }
@@ -244,7 +205,7 @@ pub fn mpm_is_stopping() -> bool {
 }
 
 /// The wrapper: runs the scheme handlers itself for a live worker, so that it sees begin and end.
-unsafe extern "C" fn scheme_handler(
+pub(super) unsafe extern "C" fn scheme_handler(
     r: *mut sys::request_rec,
     worker: *mut sys::proxy_worker,
     conf: *mut sys::proxy_server_conf,
@@ -324,7 +285,7 @@ fn after_handler(
 }
 
 /// Before mod_proxy chooses a worker; there is something to do only after an attempt has failed.
-unsafe extern "C" fn pre_request(
+pub(super) unsafe extern "C" fn pre_request(
     _worker: *mut *mut sys::proxy_worker,
     balancer: *mut *mut sys::proxy_balancer,
     r: *mut sys::request_rec,
@@ -342,9 +303,10 @@ unsafe extern "C" fn pre_request(
     DECLINED
 }
 
-/// shim.h says by which type C calls it.
+/// shim.h says by which types C calls them.
 const _: () = {
     let _ = [live_request_ends, sys::live_request_ends];
+    let _ = [live_request_status, sys::live_request_status];
 };
 
 /// The request's pool is about to end: it may never have reached its last step in mod_proxy's hands.
@@ -375,7 +337,7 @@ unsafe extern "C" fn live_request_status(status: *mut c_int, r: *mut sys::reques
 
 /// `failonstatus` and `failontimeout`: mod_proxy_balancer, whose turn is next, puts the member into error
 /// for its `retry`, and that must last.
-unsafe extern "C" fn post_request(
+pub(super) unsafe extern "C" fn post_request(
     worker: *mut sys::proxy_worker,
     balancer: *mut sys::proxy_balancer,
     r: *mut sys::request_rec,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::guard::guard;
 use super::proxy::Worker;
-use super::{hooks, sys, text, to_pool};
+use super::{engage, sys, text, to_pool};
 use crate::config;
 
 /// `APR_DECLARE_OPTIONAL_FN(const char *, set_worker_hc_param, ...)` of mod_proxy.h.
@@ -64,7 +64,7 @@ unsafe extern "C" fn set_worker_param(
         let worker = Worker::new(worker);
         let url = worker.name();
         if key == "live" && is_live(&value) {
-            hooks::engage();
+            engage::engage();
         }
         config::with(|c| c.write(worker.shared_key(), &url, &key, &value, &read_time))
     });

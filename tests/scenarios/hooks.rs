@@ -106,7 +106,7 @@ fn stray_bytes(w: &mut World, mpm: Mpm) {
     const STRAY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers";
     let requests = AtomicUsize::new(0);
     let backend = RawBackend::start("127.0.0.2:9000", move |talk| {
-        let late = requests.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+        let late = requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
         talk.send(ANSWER)?;
         if late {
             pause(0.05);
