@@ -20,3 +20,4 @@ pub mod rescue_log;
 pub mod tasks;
 mod tell;
 pub mod watch;
+pub mod wire;

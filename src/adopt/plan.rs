@@ -71,6 +71,11 @@ pub fn reset() {
     *PLAN.lock() = None;
 }
 
+/// Whether there is anything to do in the configuration just read.
+pub fn is_made() -> bool {
+    PLAN.lock().is_some()
+}
+
 /// Takes the plan, for the child that begins.
 pub fn take() -> Option<Plan> {
     PLAN.lock().take()

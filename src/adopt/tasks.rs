@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::gather::{Planned, Source};
+use super::wire::Wire;
 use crate::board::{NameId, Tag, TargetId};
 use crate::config::params::Probe;
 use crate::logic::addr::{Addr, Families};
@@ -131,7 +132,7 @@ fn kind_of(worker: &Planned) -> Kind {
     let settings = &worker.settings;
     kind(&Wanted {
         probe: settings.probe,
-        over_tls: worker.over_tls(),
+        over_tls: worker.wire == Wire::Tls,
         host: settings.host.as_deref().unwrap_or(&worker.host),
         port: worker.probe_port(),
         uri: &settings.uri,

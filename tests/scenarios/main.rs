@@ -30,6 +30,7 @@ mod h2_loads;
 mod handsoff;
 mod hcheck;
 mod heartbeat;
+mod hooks;
 mod http2;
 mod kick;
 mod lastresort;
