@@ -1,5 +1,5 @@
-//! What holds for every series of DNS messages that a name server sends. Shared by the fuzz target and the unit test
-//! that replays its corpus; whoever includes this file has the module `server` in scope.
+//! What holds for every series of DNS messages that a name server sends. Shared by the fuzz target and its unit test;
+//! whoever includes this file has the module `server` in scope.
 //!
 //! The input is a stream of messages as on TCP, each behind its length: the answers to the questions for
 //! `app.test.`, A and AAAA in turn. See `dns_wire.rs` for their identifiers.
@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record};
 use tokio::runtime::{Builder, Runtime};
 
 use super::server::Server;
@@ -66,6 +66,7 @@ async fn follow(bytes: &[u8]) {
             assert!((1..=MOST_QUESTIONS).contains(&seen.len()));
             deserved(&outcome, family, &seen);
             simple(&outcome, &seen);
+            plain(&outcome, family, &seen);
             *lookup.outcome_mut(family) = outcome;
         }
         let (now, rnd) = (round * 10_000_000, (round as u32).wrapping_mul(0x9e37_79b9));
@@ -176,6 +177,36 @@ fn simple(outcome: &Outcome, seen: &[Exchange]) {
         ResponseCode::ServFail => Outcome::Failed(Failure::ServFail),
         ResponseCode::Refused => Outcome::Failed(Failure::Refused),
         other => Outcome::Failed(Failure::Code(u16::from(other) as u8)),
+    };
+    assert_eq!(*outcome, wanted, "{message:?}");
+}
+
+/// What one answer of addresses alone gives: all that are its name's, each once, and the least of their TTLs.
+fn plain(outcome: &Outcome, family: Family, seen: &[Exchange]) {
+    let messages = accepted(seen);
+    let ([message], [_]) = (&messages[..], seen) else {
+        return;
+    };
+    let ours = |r: &&Record| r.dns_class == DNSClass::IN && r.data.ip_addr().is_some();
+    let all = message.all_sections().count();
+    let answers = message.answers.iter().filter(ours);
+    if all != answers.clone().count() || message.response_code != ResponseCode::NoError {
+        return;
+    }
+    let named = answers.filter(|r| r.name.to_ascii().eq_ignore_ascii_case(NAME));
+    let named = named.filter_map(|r| Some((r.data.ip_addr()?, r.ttl)));
+    let named = named.filter(|(ip, _)| ip.is_ipv6() == (family == Family::V6));
+    let sane = |ttl: u32| if ttl >> 31 == 1 { 0 } else { ttl };
+    let mut addrs = Vec::new();
+    for (ip, _) in named.clone() {
+        let addr = Addr { ip, scope: 0 };
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    let wanted = match named.map(|(_, ttl)| sane(ttl)).min() {
+        Some(ttl) => Outcome::Addresses { addrs, ttl },
+        None => Outcome::Empty,
     };
     assert_eq!(*outcome, wanted, "{message:?}");
 }

@@ -1,5 +1,5 @@
-//! What holds for every resolv.conf, hosts file, and series of answers. Shared by the fuzz target and the unit test
-//! that replays its corpus; whoever includes this file has the module `question` in scope.
+//! What holds for every resolv.conf, hosts file, and series of answers. Shared by the fuzz target and its unit test;
+//! whoever includes this file has the module `question` in scope.
 //!
 //! The input is text in three parts with lines `--` between them: a name, the families that are wanted and a host
 //! name, then what the name servers say (two letters for each question, A and AAAA); resolv.conf; the hosts file.

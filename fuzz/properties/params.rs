@@ -1,4 +1,4 @@
-//! What holds for every configuration. Shared by the fuzz target and the unit test that replays its corpus.
+//! What holds for every configuration. Shared by the fuzz target and its unit test.
 //!
 //! The input is text. Its first line is a worker's URL, then, if so, `member` and `hcmethod`. On the others stand, by
 //! their first letter, arguments of ProxyLive in the server (`s`), the virtual host (`v`) and the balancer's section

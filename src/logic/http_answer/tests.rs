@@ -302,7 +302,7 @@ fn endless_headers() {
 
 #[test]
 fn what_the_fuzz_target_checks() {
-    crate::fuzzed::run("http_answer", 20000, property::check);
+    crate::fuzzed::run("http_answer", 20_000, property::check);
     for (bytes, _) in samples() {
         property::check(&bytes);
     }

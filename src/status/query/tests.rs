@@ -153,5 +153,5 @@ fn ready_takes_one_balancer() {
 
 #[test]
 fn what_the_fuzz_target_checks() {
-    crate::fuzzed::run("status_query", 20000, property::check);
+    crate::fuzzed::run("status_query", 20_000, property::check);
 }
