@@ -14,7 +14,7 @@ use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{
     DnsUdpSocket, RuntimeProvider, TokioHandle, TokioRuntimeProvider, TokioTime,
 };
-use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::op::DnsResponse;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -186,7 +186,9 @@ impl Stream {
             return false;
         };
         let seen = self.wire.state.lock().seen[at].question.clone();
-        let fits = answer.get(..2) == seen.get(..2) && Message::from_vec(&answer).is_ok();
+        // on all others hickory waits for more
+        let fits =
+            answer.get(..2) == seen.get(..2) && DnsResponse::from_buffer(answer.clone()).is_ok();
         if fits {
             self.open = None;
         }
