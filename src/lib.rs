@@ -11,6 +11,8 @@ pub mod board;
 pub mod config;
 #[allow(unsafe_code)]
 pub mod ffi;
+#[cfg(test)]
+mod fuzzed;
 pub mod logic;
 pub mod monitor;
 pub mod rescue;

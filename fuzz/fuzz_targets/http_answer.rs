@@ -1,7 +1,7 @@
 //! The header of an HTTP answer, as a probe reads it.
 //!
 //! A new target: a file here, a `[[bin]]` in Cargo.toml, its property in `properties/`, seeds in
-//! `corpus/<target>/`, and a unit test beside the source that replays them.
+//! `corpus/<target>/`, and a unit test beside the source that gives the property to `fuzzed::run`.
 
 #![no_main]
 #![allow(dead_code)] // the crate uses more of the included files

@@ -1,4 +1,4 @@
-//! What holds for every answer. Shared by the fuzz target and the unit test that replays its corpus;
+//! What holds for every answer. Shared by the fuzz target and its unit test;
 //! whoever includes this file has the module `http_answer` and [`Flaw`] in scope.
 
 use super::flaw::Flaw;

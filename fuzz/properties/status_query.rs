@@ -1,4 +1,4 @@
-//! What holds for every query. Shared by the fuzz target and the unit test that replays its corpus; whoever includes
+//! What holds for every query. Shared by the fuzz target and its unit test; whoever includes
 //! this file has the module `query` in scope.
 
 use super::query::{Format, Query, parse, parse_ready};

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::origin::{Said, Scope};
 use super::params::{Mode, ReadTime};
 use super::resolver::{ResolverConfig, Servers};
 use super::values::{self, positive_time};
+
+/// The longest time for one try of a name server.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The value of a `ProxyLive` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,7 +106,7 @@ pub fn resolver(args: &str, time: ReadTime) -> Result<ResolverConfig, String> {
         let word = word.trim_matches('"');
         match word.split_once('=') {
             Some((key, value)) if key.eq_ignore_ascii_case("timeout") => {
-                let timeout = positive_time(value, time).filter(|t| t.as_secs() <= 60);
+                let timeout = positive_time(value, time).filter(|t| *t <= LONGEST_TIMEOUT);
                 config.timeout = Some(timeout.ok_or_else(|| {
                     format!("timeout must be a time from 1ms to 60s; read '{value}'")
                 })?);
@@ -173,7 +177,6 @@ fn server(word: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn time(text: &str) -> Option<i64> {
         let (number, factor) = match text.strip_suffix("ms") {
@@ -221,6 +224,7 @@ mod tests {
             ("127.0.0.1 timeout=", "timeout must be a time"),
             ("127.0.0.1 timeout=-1s", "read '-1s'"),
             ("127.0.0.1 timeout=61s", "from 1ms to 60s"),
+            ("127.0.0.1 timeout=60001ms", "from 1ms to 60s"),
             ("127.0.0.1 attempts=0", "read '0'"),
             ("127.0.0.1 attempts=11", "from 1 to 10"),
             ("127.0.0.1 retries=2", "read 'retries=2'"),

@@ -5,6 +5,7 @@ use params::tests::time;
 
 mod contradictions;
 mod explained;
+mod fuzzed;
 
 const MAIN: usize = 1;
 const VHOST: usize = 2;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::addr::Addr;
+use super::addr::{Addr, Families, Family};
+use super::answer::{Lookup, Outcome};
+use super::record::Source;
 use super::search::is_localhost;
 
 /// The interface index of an IPv6 scope name, `None` when there is no such interface.
@@ -39,6 +41,39 @@ impl Hosts {
     /// The addresses of a name, case and a final dot ignored; empty when it has no entry.
     pub fn get(&self, name: &str) -> &[Addr] {
         self.names.get(&key(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The answer for names that DNS is not asked for: addresses, entries of the file
+    /// (which then answer both families), and `localhost`.
+    pub fn answer(&self, name: &str, want: Families) -> Option<Lookup> {
+        if let Ok(ip) = name.parse() {
+            return Some(found(name, want, &[Addr { ip, scope: 0 }]));
+        }
+        let entry = found(name, want, self.get(name));
+        if entry.gave_addresses() {
+            return Some(entry);
+        }
+        is_localhost(name).then(|| found(name, want, loopback(name)))
+    }
+}
+
+fn found(name: &str, want: Families, addrs: &[Addr]) -> Lookup {
+    let of = |family| {
+        let addrs = addrs.iter().copied();
+        let addrs: Vec<Addr> = addrs.filter(|addr| addr.family() == family).collect();
+        match (want.has(family), addrs.is_empty()) {
+            (false, _) => Outcome::NotAsked,
+            (true, true) => Outcome::Empty,
+            (true, false) => Outcome::Addresses { addrs, ttl: 0 },
+        }
+    };
+    Lookup {
+        v4: of(Family::V4),
+        v6: of(Family::V6),
+        candidate: name.to_owned(),
+        source: Source::Hosts,
+        by: None,
+        queries: 0,
     }
 }
 

@@ -62,6 +62,37 @@ pub const fn goes_on(v4: &Outcome, v6: &Outcome) -> bool {
     v4.is_negative() && v6.is_negative()
 }
 
+/// The names of one look-up, one after the other, for as long as the search goes on.
+#[derive(Debug)]
+pub struct Search(std::vec::IntoIter<String>);
+
+impl Search {
+    /// For a configured name.
+    pub fn new(name: &str, rules: &Rules) -> Self {
+        Self(candidates(name, rules).into_iter())
+    }
+
+    /// For exactly this fully qualified name.
+    pub fn only(name: &str) -> Self {
+        Self(vec![name.to_owned()].into_iter())
+    }
+
+    /// Takes what the name servers said of the last name.
+    pub fn answered(&mut self, v4: &Outcome, v6: &Outcome) {
+        if !goes_on(v4, v6) {
+            self.0 = Vec::new().into_iter();
+        }
+    }
+}
+
+impl Iterator for Search {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        self.0.next()
+    }
+}
+
 /// Whether a name is `localhost` or below it (RFC 6761 section 6.3): never asked of DNS.
 pub fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -5,23 +5,22 @@
 //! names. What was read of the system's files is a [`View`]; a change of the files makes
 //! a new one, look-ups under way finish with the old one.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hickory_resolver::proto::rr::Name;
-
 use self::dns::Dns;
+use self::question::dns_name;
 use super::files::{Watched, host_name, interface_index};
 use crate::board::Source;
 use crate::config::resolver::{ResolverConfig, Servers};
-use crate::logic::addr::{Addr, Families, Family};
+use crate::logic::addr::{Families, Family};
 use crate::logic::answer::{Failure, Lookup, Outcome};
-use crate::logic::hosts::{Hosts, loopback};
+use crate::logic::hosts::Hosts;
 use crate::logic::resolvconf::ResolvConf;
-use crate::logic::search::{Rules, candidates, goes_on};
+use crate::logic::search::{Rules, Search};
 
 mod dns;
+mod question;
 mod server;
 #[cfg(test)]
 pub mod test_server;
@@ -163,16 +162,16 @@ impl View {
         fixed: Option<&str>,
         early: Option<Early<'_>>,
     ) -> Lookup {
-        if let Some(lookup) = self.local(name, want) {
+        if let Some(lookup) = self.hosts.answer(name, want) {
             return lookup;
         }
-        let names = match fixed {
-            Some(candidate) => vec![candidate.to_owned()],
-            None => candidates(name, &self.rules),
+        let mut search = match fixed {
+            Some(candidate) => Search::only(candidate),
+            None => Search::new(name, &self.rules),
         };
         let mut last = failed(name, want, Failure::BadName);
         let mut queries = 0;
-        for candidate in names {
+        while let Some(candidate) = search.next() {
             // Too long with this suffix: there is no such name.
             let Some(question) = dns_name(&candidate) else {
                 continue;
@@ -190,9 +189,10 @@ impl View {
             last = self.dns.ask(&question, want, send_early).await;
             queries += last.queries;
             last.candidate = candidate;
-            if sent_early || !goes_on(&last.v4, &last.v6) {
+            if sent_early {
                 break;
             }
+            search.answered(&last.v4, &last.v6);
         }
         last.queries = queries;
         last
@@ -201,41 +201,6 @@ impl View {
     /// Whether the hosts file has addresses for a name.
     pub fn has_host(&self, name: &str) -> bool {
         !self.hosts.get(name).is_empty()
-    }
-
-    /// The answer for names that DNS is not asked for: entries of the hosts file (which
-    /// then answer both families), `localhost`, and addresses.
-    fn local(&self, name: &str, want: Families) -> Option<Lookup> {
-        let literal = name.parse().map(|ip: IpAddr| vec![Addr { ip, scope: 0 }]);
-        let addrs = literal.unwrap_or_else(|_| self.hosts.get(name).to_vec());
-        let addrs = match addrs.is_empty() {
-            true => loopback(name).to_vec(),
-            false => addrs,
-        };
-        let of = |family| outcome(&addrs, want, family);
-        let lookup = Lookup {
-            v4: of(Family::V4),
-            v6: of(Family::V6),
-            candidate: name.to_owned(),
-            source: Source::Hosts,
-            by: None,
-            queries: 0,
-        };
-        let found = |outcome: &Outcome| matches!(outcome, Outcome::Addresses { .. });
-        (found(&lookup.v4) || found(&lookup.v6)).then_some(lookup)
-    }
-}
-
-fn outcome(addrs: &[Addr], want: Families, family: Family) -> Outcome {
-    let addrs: Vec<Addr> = addrs
-        .iter()
-        .copied()
-        .filter(|addr| addr.family() == family)
-        .collect();
-    match (want.has(family), addrs.is_empty()) {
-        (false, _) => Outcome::NotAsked,
-        (true, true) => Outcome::Empty,
-        (true, false) => Outcome::Addresses { addrs, ttl: 0 },
     }
 }
 
@@ -257,16 +222,6 @@ pub fn failed(name: &str, want: Families, failure: Failure) -> Lookup {
 
 fn parse_conf(text: &str) -> ResolvConf {
     ResolvConf::parse(text, &host_name(), &interface_index)
-}
-
-/// A fully qualified name as DNS carries it: underscores are legal, letters beyond ASCII
-/// become punycode (IDNA).
-fn dns_name(name: &str) -> Option<Name> {
-    let parsed = match name.is_ascii() {
-        true => Name::from_ascii(name),
-        false => Name::from_utf8(name),
-    };
-    parsed.ok().filter(|name| !name.is_root())
 }
 
 #[cfg(test)]

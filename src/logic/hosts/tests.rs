@@ -79,3 +79,37 @@ fn loopback_is_for_localhost_names() {
     assert_eq!(loopback("x.localhost.").len(), 2);
     assert!(loopback("app.test").is_empty());
 }
+
+#[test]
+fn names_that_dns_is_not_asked_for() {
+    let hosts = Hosts::parse("127.0.0.1 localhost\n10.0.0.1 app\n", &scope);
+    let answer = |name, want| {
+        hosts
+            .answer(name, want)
+            .map(|lookup| (lookup.v4, lookup.v6))
+    };
+    let addresses = |addr: &str| Outcome::Addresses {
+        addrs: vec![parse_addr(addr, &scope).unwrap()],
+        ttl: 0,
+    };
+    use Families as F;
+    use Outcome::{Empty, NotAsked};
+    for (name, want, wanted) in [
+        ("app", F::ANY, Some((addresses("10.0.0.1"), Empty))),
+        ("app", F::V4, Some((addresses("10.0.0.1"), NotAsked))),
+        // an entry of the other family alone: DNS may know more
+        ("app", F::V6, None),
+        ("other", F::ANY, None),
+        ("10.9.9.9", F::ANY, Some((addresses("10.9.9.9"), Empty))),
+        ("10.9.9.9", F::V6, Some((NotAsked, Empty))),
+        ("localhost", F::ANY, Some((addresses("127.0.0.1"), Empty))),
+        ("localhost", F::V6, Some((NotAsked, addresses("::1")))),
+        (
+            "x.localhost",
+            F::V4,
+            Some((addresses("127.0.0.1"), NotAsked)),
+        ),
+    ] {
+        assert_eq!(answer(name, want), wanted, "{name}");
+    }
+}

@@ -40,13 +40,13 @@ tokio::task_local! {
     static SENT: AtomicU32;
 }
 
-/// A name server.
-pub struct Server {
+/// A name server; `R` carries its messages, in tests and under the fuzzer another one than the network.
+pub struct Server<R: RuntimeProvider = Runtime> {
     pub addr: SocketAddr,
     timeout: Duration,
-    resolver: Resolver<Transport>,
+    resolver: Resolver<Transport<R>>,
     /// For servers that know no EDNS.
-    plain: Resolver<Transport>,
+    plain: Resolver<Transport<R>>,
 }
 
 impl Server {
@@ -55,11 +55,27 @@ impl Server {
     /// # Errors
     /// When hickory refuses the configuration.
     pub fn new(addr: SocketAddr, timeout: Duration, tcp_only: bool) -> Result<Self, NetError> {
+        Self::over(Runtime::default(), addr, timeout, tcp_only)
+    }
+}
+
+impl<R: RuntimeProvider> Server<R> {
+    /// The same with messages that `runtime` carries.
+    ///
+    /// # Errors
+    /// When hickory refuses the configuration.
+    pub fn over(
+        runtime: R,
+        addr: SocketAddr,
+        timeout: Duration,
+        tcp_only: bool,
+    ) -> Result<Self, NetError> {
+        let transport = Transport { addr, runtime };
         Ok(Self {
             addr,
             timeout,
-            resolver: build(addr, timeout, tcp_only, true)?,
-            plain: build(addr, timeout, tcp_only, false)?,
+            resolver: build(transport.clone(), timeout, tcp_only, true)?,
+            plain: build(transport, timeout, tcp_only, false)?,
         })
     }
 
@@ -77,7 +93,7 @@ impl Server {
 
     async fn ask_by(
         &self,
-        by: &Resolver<Transport>,
+        by: &Resolver<Transport<R>>,
         name: &Name,
         family: Family,
     ) -> (Outcome, u32) {
@@ -99,12 +115,13 @@ impl Server {
     }
 }
 
-fn build(
-    addr: SocketAddr,
+fn build<R: RuntimeProvider>(
+    transport: Transport<R>,
     timeout: Duration,
     tcp_only: bool,
     edns: bool,
-) -> Result<Resolver<Transport>, NetError> {
+) -> Result<Resolver<Transport<R>>, NetError> {
+    let addr = transport.addr;
     let with_port = |protocol| {
         let mut config = ConnectionConfig::new(protocol);
         config.port = addr.port();
@@ -116,7 +133,7 @@ fn build(
     }
     let server = NameServerConfig::new(addr.ip(), true, connections);
     let config = ResolverConfig::from_name_servers(vec![server]);
-    let mut builder = Resolver::builder_with_config(config, Transport::new(addr));
+    let mut builder = Resolver::builder_with_config(config, transport);
     let options = builder.options_mut();
     options.timeout = timeout;
     options.attempts = 0;
@@ -193,24 +210,15 @@ const fn knows_no_edns(outcome: &Outcome) -> bool {
 /// the address keeps its IPv6 scope, UDP questions are not repeated behind our back, and
 /// each question is counted.
 #[derive(Clone)]
-struct Transport {
+struct Transport<R> {
     addr: SocketAddr,
-    runtime: Runtime,
+    runtime: R,
 }
 
-impl Transport {
-    fn new(addr: SocketAddr) -> Self {
-        Self {
-            addr,
-            runtime: Runtime::default(),
-        }
-    }
-}
-
-impl ConnectionProvider for Transport {
-    type Conn = Counted;
-    type FutureConn = Pin<Box<dyn Future<Output = Result<Counted, NetError>> + Send>>;
-    type RuntimeProvider = Runtime;
+impl<R: RuntimeProvider> ConnectionProvider for Transport<R> {
+    type Conn = Counted<R>;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<Counted<R>, NetError>> + Send>>;
+    type RuntimeProvider = R;
 
     fn new_connection(
         &self,
@@ -234,18 +242,18 @@ impl ConnectionProvider for Transport {
         }))
     }
 
-    fn runtime_provider(&self) -> &Runtime {
+    fn runtime_provider(&self) -> &R {
         &self.runtime
     }
 }
 
 /// A connection that counts its questions in [`SENT`].
 #[derive(Clone)]
-struct Counted(DnsExchange<Runtime>);
+struct Counted<R: RuntimeProvider>(DnsExchange<R>);
 
-impl DnsHandle for Counted {
-    type Response = <DnsExchange<Runtime> as DnsHandle>::Response;
-    type Runtime = Runtime;
+impl<R: RuntimeProvider> DnsHandle for Counted<R> {
+    type Response = <DnsExchange<R> as DnsHandle>::Response;
+    type Runtime = R;
 
     fn send(&self, request: DnsRequest) -> Self::Response {
         // Outside of a look-up there is nobody to count for.
@@ -256,7 +264,7 @@ impl DnsHandle for Counted {
 
 /// hickory's tokio runtime with UDP sockets of our own.
 #[derive(Clone, Default)]
-struct Runtime(TokioRuntimeProvider);
+pub struct Runtime(TokioRuntimeProvider);
 
 impl RuntimeProvider for Runtime {
     type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
@@ -293,7 +301,7 @@ impl RuntimeProvider for Runtime {
 
 /// A UDP socket that is connected to the server: the kernel reports a closed port at
 /// once, and drops what others send.
-struct Socket(UdpSocket);
+pub struct Socket(UdpSocket);
 
 impl Socket {
     async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -348,3 +356,6 @@ impl DnsUdpSocket for Socket {
         DnsUdpSocket::poll_send_to(&self.0, context, buf, target)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::Name;
 
 use super::dns::GRACE;
 use super::test_server::{Asked, DnsServer, Reply, ips};
 use super::*;
+use crate::logic::addr::Addr;
 
 mod names;
 mod servers;

@@ -1,6 +1,3 @@
-use std::fs;
-use std::path::Path;
-
 use super::*;
 use crate::status::query;
 
@@ -154,16 +151,7 @@ fn ready_takes_one_balancer() {
     );
 }
 
-/// What the fuzz target has found worth keeping, and what was written for it.
 #[test]
-fn corpus_of_the_fuzz_target() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/status_query");
-    let mut files = 0;
-    for entry in fs::read_dir(corpus).unwrap() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display()); // shown when it fails
-        property::check(&fs::read(path).unwrap());
-        files += 1;
-    }
-    assert!(files >= 20, "{files} files");
+fn what_the_fuzz_target_checks() {
+    crate::fuzzed::run("status_query", 20_000, property::check);
 }
