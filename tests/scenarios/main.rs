@@ -44,6 +44,7 @@ mod old_server;
 mod peers;
 mod persist;
 mod plain;
+mod prefork_many;
 mod pressure;
 mod queries;
 mod real_peers;

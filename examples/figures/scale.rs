@@ -1,0 +1,12 @@
+//! Many workers, many children, many names: what each costs with the module, beside the same configuration without it.
+
+mod reach;
+mod site;
+mod table;
+mod workers;
+
+use live_kit::World;
+
+pub fn run(world: &mut World) {
+    workers::run(world);
+}
