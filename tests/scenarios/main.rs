@@ -35,6 +35,7 @@ mod lastresort;
 mod leader;
 mod lifecycle;
 mod loglevels;
+mod many_names;
 mod many_probes;
 mod members;
 mod moves;
