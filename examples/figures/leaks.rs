@@ -6,18 +6,15 @@ mod site;
 
 use live_kit::{Mpm, World, pause};
 use samples::Samples;
-use site::Site;
+use site::{MEMBERS, Site};
 use std::time::{Duration, Instant};
 
 /// Requests are counted in such pieces: a record of each of a million would be much memory.
 const PIECE: Duration = Duration::from_secs(2);
-/// Each takes about three seconds.
-const DEATHS: usize = 20;
-
 pub fn run(world: &mut World, requests: usize, moves: usize, mpms: &[Mpm]) {
     println!(
         "== memory and descriptors of the children: {requests} requests, then {moves} changes of addresses, then \
-         {DEATHS} deaths, both under load; slopes by least squares, the first quarter of each left out\n"
+         {MEMBERS} deaths, both under load; slopes by least squares, the first quarter of each left out\n"
     );
     println!(
         "| | failed requests | largest child at first, at last, KiB | steepest child, KiB | leading child, KiB | most descriptors at first, at last |"
@@ -34,7 +31,7 @@ pub fn run(world: &mut World, requests: usize, moves: usize, mpms: &[Mpm]) {
         );
         let (samples, done) = many_moves(world, &site, moves);
         samples.print(&format!("{name}, {done} moves"), "1,000 moves", 1e3);
-        many_deaths(&site).print(&format!("{name}, {DEATHS} deaths"), "death", 1.0);
+        many_deaths(&site).print(&format!("{name}, {MEMBERS} deaths"), "death", 1.0);
     }
     println!();
 }
@@ -45,6 +42,7 @@ fn warm_up(world: &World, site: &Site) {
         site.move_all(world, n);
         site.load().run(site::EACH);
     }
+    site.load().pause(Duration::ZERO).run(5 * PIECE);
 }
 
 /// At full speed, and nothing else happens.
@@ -82,8 +80,9 @@ fn many_moves<'a>(world: &World, site: &'a Site, wanted: usize) -> (Samples<'a>,
 /// A member of the pool dies with its requests, and returns.
 fn many_deaths(site: &Site) -> Samples<'_> {
     let mut samples = Samples::new(&site.httpd);
-    for n in 1..=DEATHS {
+    for n in 1..=MEMBERS {
         let load = site.load().start();
+        // Each dies once: one that flaps would take longer and longer to come back.
         let member = site.member(n);
         member.kill();
         pause(1.0);

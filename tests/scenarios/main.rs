@@ -59,6 +59,7 @@ mod rescue_rules;
 mod runtime;
 mod schemes;
 mod search;
+mod sixty;
 mod slow;
 mod spread;
 mod stale;

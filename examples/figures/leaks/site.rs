@@ -6,13 +6,14 @@ use std::time::Duration;
 
 const NAMES: usize = 100;
 const PLACES: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
-const MEMBERS: [&str; 2] = ["127.0.0.4:9100", "127.0.0.5:9100"];
+/// Of the pool.
+pub const MEMBERS: usize = 20;
 /// Between two moves of a name: it is asked for each 0.5 s, and a tenth of that later at the most.
 pub const EACH: Duration = Duration::from_millis(700);
 
 pub struct Site {
     pub httpd: Httpd,
-    members: [Backend; 2],
+    members: Vec<Backend>,
     _places: [Backend; 2],
 }
 
@@ -24,7 +25,7 @@ impl Site {
             backend
         };
         let places = PLACES.map(|ip| start(&format!("{ip}:9100")));
-        let members = MEMBERS.map(start);
+        let members = (0..MEMBERS).map(|n| start(&member(n))).collect();
         (0..NAMES).for_each(|n| set(world, n, 0));
         let children = if mpm == Mpm::Prefork { 8 } else { 4 };
         let httpd = world.httpd().mpm(mpm).children(children);
@@ -62,7 +63,7 @@ impl Site {
     }
 
     pub fn member(&self, n: usize) -> &Backend {
-        &self.members[n % 2]
+        &self.members[n % MEMBERS]
     }
 }
 
@@ -70,22 +71,27 @@ fn set(world: &World, n: usize, round: usize) {
     world.dns.set(&name(n), answers(&[PLACES[round % 2]], 0));
 }
 
+fn member(n: usize) -> String {
+    format!("127.0.1.{}:9100", n + 1)
+}
+
 fn name(n: usize) -> String {
     format!("app{n}.test")
 }
 
+/// Two connections for each worker: a pool that could grow for long would look like a leak.
 fn config() -> String {
-    let mut text = String::from("ProxyLive on\nMaxMemFree 64\n");
+    let mut text = String::from("ProxyLive on\n");
     for n in 0..NAMES {
         let _ = writeln!(
             text,
-            "ProxyPass /{n}/ http://{}:9100/ livettl=500ms-1h",
+            "ProxyPass /{n}/ http://{}:9100/ livettl=500ms-1h max=2",
             name(n)
         );
     }
     text += "<Proxy balancer://pool>\n";
-    for member in MEMBERS {
-        let _ = writeln!(text, "BalancerMember http://{member}");
+    for n in 0..MEMBERS {
+        let _ = writeln!(text, "BalancerMember http://{}", member(n));
     }
     text + "</Proxy>\nProxyPass /pool/ balancer://pool/\n"
 }
