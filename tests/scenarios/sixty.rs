@@ -1,6 +1,7 @@
 //! A name with sixty addresses, and then with 120, of which DNS cannot tell by UDP: all are probed, used and shown; half
 //! of them die and return.
 
+use crate::common::pool::troubled;
 use crate::common::processes::numbers;
 use crate::common::status::{PAGES, json, text, worker};
 use crate::common::*;
@@ -34,7 +35,7 @@ fn probed_used_shown_and_half_of_them_die() {
         set(w, MANY, 2);
         let config =
             format!("{PAGES}\nProxyPass / http://{NAME}:9000/ live=on liveinterval=1s\n{FRESH}");
-        let builder = w.httpd().expect("proxy_live:warn").live(&config);
+        let builder = troubled(w.httpd().live(&config)).expect("proxy_live:warn");
         let httpd = builder.start();
         wait_known(&httpd, NAME);
         assert!(w.dns.queries().iter().all(|q| !q.tcp), "60 fit into UDP");
