@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const SIZES: [usize; 2] = [1_000, 10_000];
-const ROUNDS: usize = 1;
+const ROUNDS: usize = 3;
 const RELOADS: usize = 3;
 /// Of the look at an idle server, seconds; once for each.
 const IDLE: f64 = 30.0;
@@ -158,7 +158,11 @@ impl One<'_> {
     }
 
     fn news(&mut self, world: &World, httpd: &Httpd, mortal: &Backend) {
-        let load = || httpd.load().clients(16);
+        // New connections now and then, so that each child gets some.
+        let load = || {
+            let load = httpd.load().clients(16).per_connection(20);
+            load.pause(Duration::from_millis(1))
+        };
         let moved = reach::moves(world, load());
         self.add(
             "a move is in force in every child, ms after the DNS answer",
