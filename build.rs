@@ -16,6 +16,8 @@ fn main() {
         "hold.c",
         "hold.h",
         "handler.c",
+        "source.c",
+        "source.h",
     ] {
         println!("cargo:rerun-if-changed=src/ffi/{file}");
     }
@@ -124,11 +126,11 @@ fn bindings(flags: &Flags) {
         .clang_args(flags.args())
         .allowlist_function("live_.*")
         .allowlist_function("apr_(pool_create_ex|pool_destroy|palloc|pstrmemdup|pool_cleanup_register|pool_cleanup_null|pool_pre_cleanup_register)")
-        .allowlist_function("apr_(signal_block|sockaddr_info_get|socket_addr_get|os_sock_get|dynamic_fn_register|dynamic_fn_retrieve|brigade_cleanup)")
+        .allowlist_function("apr_(signal_block|sockaddr_info_get|socket_addr_get|os_sock_get|dynamic_fn_register|dynamic_fn_retrieve|brigade_cleanup|hook_sort_all)")
         .allowlist_function("ap_hook_(pre_config|check_config|test_config|post_config|child_init|pre_connection|child_stopping)")
         .allowlist_function("ap_(exists_config_define|server_root_relative|timeout_parameter_parse|state_query|mpm_query|register_input_filter|add_input_filter|get_brigade)")
         .allowlist_type("module|command_rec|cmd_parms|ap_directive_t|server_rec|request_rec|conn_rec|ap_filter_t|ap_input_mode_t|proxy_worker|proxy_worker_shared|proxy_balancer|proxy_balancer_shared|proxy_conn_rec|proxy_conn_pool|proxy_server_conf|proxy_remote|apr_sockaddr_t|apr_OFN_set_worker_hc_param_t")
-        .allowlist_var("MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)|APLOG_(EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG|TRACE[1-8])|PROXY_WORKER_.*|APR_(SUCCESS|EOF|TIMEUP|INET|INET6)|APR_HOOK_.*|AP_SQ_.*|AP_MPMQ_.*|OK|DECLINED|LIVE_HANDLER_.*|AP_STATUS_SHORT|HTTP_METHOD_NOT_ALLOWED|SUSPENDED|HTTP_INTERNAL_SERVER_ERROR|ap_conftree|live_.*")
+        .allowlist_var("MODULE_MAGIC_(COOKIE|NUMBER_MAJOR|NUMBER_MINOR)|APLOG_(EMERG|ALERT|CRIT|ERR|WARNING|NOTICE|INFO|DEBUG|TRACE[1-8])|PROXY_WORKER_.*|APR_(SUCCESS|EOF|TIMEUP|INET|INET6)|APR_HOOK_.*|AP_SQ_.*|AP_MPMQ_.*|OK|DECLINED|LIVE_(HANDLER|SOURCE)_.*|AP_STATUS_SHORT|HTTP_METHOD_NOT_ALLOWED|SUSPENDED|HTTP_INTERNAL_SERVER_ERROR|ap_conftree|live_.*")
         .blocklist_item(".*long_double.*")
         .derive_default(true)
         .layout_tests(true)
@@ -149,10 +151,13 @@ fn shim(flags: &Flags) {
             "src/ffi/request.c",
             "src/ffi/hold.c",
             "src/ffi/handler.c",
+            "src/ffi/source.c",
         ])
         .std("gnu99")
         .warnings(true);
     build.flag_if_supported("-Wno-unused-parameter");
+    // Requests go through these functions, too.
+    build.force_frame_pointer(false);
     for dir in &flags.include {
         build.include(Path::new(dir));
     }

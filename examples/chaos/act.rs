@@ -1,16 +1,20 @@
 //! Does what the schedule says, to the machines, DNS and both servers.
 
-use crate::action::{Action, Edition, Harm, Spots};
+use crate::action::{Action, At, Edition, Spots};
 use crate::board::{epoch, is_disabled};
+use crate::machines::{Machines, place};
 use crate::schedule::pool_of;
-use crate::site::{GROWN, HEALTH, Machines, NAMES, edition, ip, place, worker};
+use crate::site::{GROWN, NAMES, edition, worker};
 use crate::truth::Truth;
-use live_kit::{Httpd, Mode, Mpm, Say, Signal, Type, World, thread_names};
+use live_kit::{Httpd, Mpm, Signal, Type, World, signal, thread_names};
 use std::collections::HashSet;
 use std::time::Duration;
 
 /// The thread that only a leading child has.
 const MONITOR: &str = "live-monitor";
+
+/// The module knows a member of run time within this.
+const FOUND: Duration = Duration::from_millis(1_500);
 
 /// Edits until the newest generation shows what was wanted.
 const EDITS: usize = 60;
@@ -27,21 +31,27 @@ pub struct Servers {
 pub fn act(
     action: &Action,
     world: &mut World,
-    machines: &Machines,
+    machines: &mut Machines,
     servers: &mut Servers,
     truth: &Truth,
 ) -> bool {
     match action {
-        Action::Harm(name, spots, harm) => begin(world, machines, *name, *spots, *harm),
-        Action::Heal(name) => heal(world, machines, *name, truth),
+        Action::Harm(name, spots, harm) => machines.begin(world, *name, *spots, *harm),
+        Action::Heal(name) => machines.heal(world, *name),
         Action::Outage(name, harm) => {
-            pool_of(*name).for_each(|n| begin(world, machines, n, Spots::Both, *harm));
+            pool_of(*name).for_each(|n| machines.begin(world, n, Spots::Both, *harm));
         }
-        Action::OutageOver(name) => pool_of(*name).for_each(|n| heal(world, machines, n, truth)),
+        Action::OutageOver(name) => pool_of(*name).for_each(|n| machines.heal(world, n)),
         Action::Place(name, spots) => place(world, *name, *spots),
         Action::Fault(name, fault, true) => world.dns.fail_type(dns(*name), Type::A, *fault),
         Action::Fault(name, fault, false) => world.dns.fail(dns(*name), *fault),
         Action::FaultOver(name) => world.dns.heal(dns(*name)),
+        Action::DnsDown => world.dns.down(),
+        Action::DnsUp => world.dns.up(),
+        Action::LinkDown => machines.link(world, false),
+        Action::LinkUp => machines.link(world, true),
+        Action::StopLeader(ms) => return stop(servers, None, *ms),
+        Action::StopChild(pick, ms) => return stop(servers, Some(*pick), *ms),
         Action::KillLeader => return kill(servers, None),
         Action::KillChild(pick) => return kill(servers, Some(*pick)),
         Action::Reload(edition) => reload(servers, edition.as_ref()),
@@ -56,46 +66,10 @@ fn dns(name: Option<usize>) -> &'static str {
     name.map_or("*", |n| NAMES[n].host)
 }
 
-fn begin(world: &mut World, machines: &Machines, name: usize, spots: Spots, harm: Harm) {
-    for spot in spots.list() {
-        let machine = machines.of(name, spot);
-        match harm {
-            Harm::Vanish => world.vanish(&ip(name, spot)),
-            Harm::Kill => machine.kill(),
-            Harm::Mode(mode) => machine.mode(mode),
-            Harm::SickPage => machine.say(HEALTH, Say::Status(503)),
-            Harm::RefuseOnce => world.refuse_next(&ip(name, spot), NAMES[name].port(), 1),
-            Harm::LostSyn => world.drop_first_syn(&ip(name, spot), NAMES[name].port(), 1),
-            Harm::ResetAll => machine.reset_all(),
-            Harm::CloseAll => machine.close_all(),
-        }
-    }
-}
-
-fn heal(world: &mut World, machines: &Machines, name: usize, truth: &Truth) {
-    let open = truth.troubles.iter().filter(|t| t.span.to.is_none());
-    let vanished = |spot: usize| {
-        let mut open = open.clone();
-        open.any(|t| {
-            let here = t.name == name || t.all && pool_of(t.name).contains(&name);
-            here && t.harm == Harm::Vanish && t.spots.has(spot)
-        })
-    };
-    for spot in 0..2 {
-        if vanished(spot) {
-            world.appear(&ip(name, spot));
-        }
-        let machine = machines.of(name, spot);
-        machine.mode(Mode::Ok);
-        machine.say_usual(HEALTH);
-    }
-}
-
-/// kill -9 of a child of each server; the leader of the one with the module unless there is a `pick`. Somebody is left
-/// to serve.
-fn kill(servers: &mut Servers, pick: Option<u64>) -> bool {
-    let mut done = false;
-    let killed = &mut servers.killed;
+/// A child of each server: the leader of the one with the module unless there is a `pick`. None of a server that would
+/// have nobody left to serve.
+fn victims(servers: &Servers, pick: Option<u64>) -> Vec<(u32, bool)> {
+    let mut found = Vec::new();
     for (httpd, live) in [(&servers.live, true), (&servers.stock, false)] {
         let children = httpd.children();
         if children.len() < 2 {
@@ -108,13 +82,34 @@ fn kill(servers: &mut Servers, pick: Option<u64>) -> bool {
             None => leader.copied().unwrap_or(any),
             Some(_) => any,
         };
-        httpd.kill9(victim);
-        if live {
-            killed.insert(victim);
-        }
-        done = true;
+        found.push((victim, live));
     }
-    done
+    found
+}
+
+fn kill(servers: &mut Servers, pick: Option<u64>) -> bool {
+    let victims = victims(servers, pick);
+    for (pid, live) in &victims {
+        signal(*pid, Signal::KILL);
+        if *live {
+            servers.killed.insert(*pid);
+        }
+    }
+    !victims.is_empty()
+}
+
+/// They go on by themselves: nothing else may wait for that.
+fn stop(servers: &Servers, pick: Option<u64>, ms: At) -> bool {
+    let victims = victims(servers, pick);
+    victims
+        .iter()
+        .for_each(|(pid, _)| signal(*pid, Signal::STOP));
+    let pids: Vec<u32> = victims.iter().map(|(pid, _)| *pid).collect();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(ms));
+        pids.into_iter().for_each(|pid| signal(pid, Signal::CONT));
+    });
+    !victims.is_empty()
 }
 
 /// The signal only: what else happens meanwhile happens into the reload.
@@ -140,7 +135,8 @@ fn disable(servers: &Servers, truth: &Truth, name: usize, on: bool) -> bool {
     })
 }
 
-/// A new member comes disabled.
+/// A new member comes disabled. The module finds it within a second or two, and an administrator takes no less: enabled
+/// at once, httpd's own look-up might fail.
 fn grow(servers: &Servers) -> bool {
     let (live, member) = (&servers.live, worker(GROWN, false));
     let manager = || live.manager("app");
@@ -148,9 +144,13 @@ fn grow(servers: &Servers) -> bool {
         if !manager().members().contains(&member) {
             manager().add(&member);
         }
-        manager().edit(&member, "w_status_D=0");
     };
-    until(live, &member, false, add)
+    let there = until(live, &member, true, add);
+    std::thread::sleep(FOUND);
+    there
+        && until(live, &member, false, || {
+            manager().edit(&member, "w_status_D=0")
+        })
 }
 
 /// Does it until the newest generation's page shows it. The child that answers may be killed just then, or belong to
@@ -158,7 +158,7 @@ fn grow(servers: &Servers) -> bool {
 fn until(live: &Httpd, member: &str, disabled: bool, edit: impl Fn()) -> bool {
     let newest = live.logged("resuming normal operations") as u64;
     for _ in 0..EDITS {
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&edit));
+        quietly(&edit);
         // A member of run time is seen by and by.
         std::thread::sleep(Duration::from_millis(20));
         let page = live.try_get("/live-status?format=json").ok();
@@ -169,4 +169,12 @@ fn until(live: &Httpd, member: &str, disabled: bool, edit: impl Fn()) -> bool {
         }
     }
     false
+}
+
+/// The kit's edits panic when they are not answered as they should be; here they are made once more.
+fn quietly(edit: impl Fn()) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(edit));
+    std::panic::set_hook(usual);
 }

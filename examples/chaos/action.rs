@@ -1,6 +1,6 @@
 //! What chaos can do: the words of a schedule.
 
-use live_kit::{Death, Fault, Mode};
+use live_kit::{Death, Fault, H2Death, H2Mode, Mode};
 use std::fmt;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub enum Harm {
     Kill,
     /// One of [`Mode`].
     Mode(Mode),
+    /// The same of a machine that speaks HTTP/2.
+    Http2(H2Mode),
     /// The health page says 503, everything else is well.
     SickPage,
     /// The next connect is refused.
@@ -81,7 +83,7 @@ impl Harm {
                     | Mode::BadTls
                     | Mode::CloseTls
                     | Mode::PlainTls
-            )
+            ) | Harm::Http2(H2Mode::Die(_) | H2Mode::Kill(_))
         )
     }
 }
@@ -130,6 +132,23 @@ pub const TLS_HARMS: [Harm; 14] = [
     Harm::RefuseOnce,
     Harm::ResetAll,
     Harm::CloseAll,
+];
+
+/// For members that speak HTTP/2.
+pub const HTTP2_HARMS: [Harm; 13] = [
+    Harm::Vanish,
+    Harm::Vanish,
+    Harm::Kill,
+    Harm::Http2(H2Mode::Hang),
+    Harm::Http2(H2Mode::Die(H2Death::Close)),
+    Harm::Http2(H2Mode::Die(H2Death::Reset)),
+    Harm::Http2(H2Mode::Die(H2Death::Head)),
+    Harm::Http2(H2Mode::Once(H2Death::Reset)),
+    Harm::Http2(H2Mode::Kill(H2Death::Reset)),
+    Harm::Http2(H2Mode::Kill(H2Death::Close)),
+    Harm::RefuseOnce,
+    Harm::LostSyn,
+    Harm::ResetAll,
 ];
 
 /// For one of the two addresses of a worker outside of balancers.
@@ -203,9 +222,18 @@ pub enum Action {
     /// DNS fails for all names, or for one; of one family or both.
     Fault(Option<usize>, Fault, bool),
     FaultOver(Option<usize>),
+    /// The name server's port is closed.
+    DnsDown,
+    DnsUp,
+    /// The link to all machines and to the name server is down.
+    LinkDown,
+    LinkUp,
     /// kill -9 of the leader, or of whatever child this number falls on.
     KillLeader,
     KillChild(u64),
+    /// The leader stands still for so many ms (SIGSTOP, SIGCONT), or whatever child this number falls on.
+    StopLeader(At),
+    StopChild(u64, At),
     /// SIGUSR1, with a new configuration or the same.
     Reload(Option<Edition>),
     /// In balancer-manager.
@@ -216,6 +244,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// Something is well again.
+    pub fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Action::Heal(_)
+                | Action::OutageOver(_)
+                | Action::FaultOver(_)
+                | Action::Enable(_)
+                | Action::DnsUp
+                | Action::LinkUp
+        )
+    }
+
     /// For the table at the end.
     pub fn sort(&self) -> String {
         match self {
@@ -223,15 +264,18 @@ impl Action {
             Action::Outage(_, harm) => format!("all members: {harm:?}"),
             Action::Place(..) => "name moved".into(),
             Action::Fault(_, fault, _) => format!("DNS {fault:?}"),
+            Action::DnsDown => "name server down".into(),
+            Action::LinkDown => "link down".into(),
             Action::KillLeader => "leader killed".into(),
+            Action::StopLeader(_) => "leader stopped".into(),
+            Action::StopChild(..) => "child stopped".into(),
             Action::KillChild(_) => "child killed".into(),
             Action::Reload(None) => "reload".into(),
             Action::Reload(Some(_)) => "reload, changed".into(),
             Action::Disable(_) => "member disabled".into(),
             Action::Grow => "member added at run time".into(),
-            Action::Heal(_) | Action::OutageOver(_) | Action::FaultOver(_) | Action::Enable(_) => {
-                "ends of these".into()
-            }
+            ends if ends.is_end() => "ends of these".into(),
+            other => other.to_string(),
         }
     }
 }
@@ -251,7 +295,13 @@ impl fmt::Display for Action {
                 write!(f, "DNS of {}: {fault:?}{family}", of(n))
             }
             Action::FaultOver(n) => write!(f, "DNS of {} answers again", of(n)),
+            Action::DnsDown => f.write_str("the name server's port is closed"),
+            Action::DnsUp => f.write_str("the name server is back"),
+            Action::LinkDown => f.write_str("the link to all machines and the name server is down"),
+            Action::LinkUp => f.write_str("the link is up again"),
             Action::KillLeader => f.write_str("kill -9 of the leader"),
+            Action::StopLeader(ms) => write!(f, "the leader is stopped for {ms} ms"),
+            Action::StopChild(pick, ms) => write!(f, "a child ({pick}) is stopped for {ms} ms"),
             Action::KillChild(pick) => write!(f, "kill -9 of a child ({pick})"),
             Action::Reload(None) => f.write_str("reload"),
             Action::Reload(Some(edition)) => write!(f, "reload with {edition:?}"),

@@ -21,8 +21,6 @@ pub struct Asker {
 
 /// An answer to an [`Asker`].
 pub struct Said {
-    /// For the access log.
-    pub number: u64,
     pub from: At,
     pub to: At,
     pub reply: Result<Reply, Failure>,
@@ -42,7 +40,6 @@ impl Asker {
                 let from = now();
                 let reply = Client::new(addr, GIVE_UP).send(&request);
                 let one = Said {
-                    number,
                     from,
                     to: now(),
                     reply,

@@ -1,7 +1,7 @@
 //! What the module's status page says, held against the truth. Pure.
 
 use crate::action::At;
-use crate::site::{GROWN, NAMES, PLAIN, Pool, TLS, ip, worker};
+use crate::site::{GROWN, HTTP2, NAMES, PLAIN, Pool, TLS, ip, worker};
 use crate::truth::Truth;
 use serde_json::Value;
 
@@ -36,6 +36,10 @@ pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String>
     }
     let members = truth.members();
     let all = members.chain(TLS.map(|name| (name, false)));
+    // Only the event MPM has them.
+    let shown = |name: &usize| find(page, &worker(*name, false)).is_some();
+    let http2 = HTTP2.filter(shown).map(|name| (name, false));
+    let all = all.chain(http2);
     // The member of run time has to be found and probed first.
     let grown = truth
         .grown
@@ -43,16 +47,40 @@ pub fn differences(page: &Value, from: At, to: At, truth: &Truth) -> Vec<String>
         .map(|_| (GROWN, false));
     for (name, other) in all.chain([(PLAIN, false)]).chain(grown) {
         let url = worker(name, other);
-        match find(page, &url) {
-            None => wrong.push(format!("{url} is missing")),
-            Some(found) => {
-                wrong.extend(state(found, name, from, truth).map(|w| format!("{url}: {w}")));
-                wrong.extend(admin(found, name, from, truth).map(|w| format!("{url}: {w}")));
-                wrong.extend(addresses(found, name, from, truth).map(|w| format!("{url}: {w}")));
-            }
+        let Some(found) = find(page, &url) else {
+            wrong.push(format!("{url} is missing"));
+            continue;
+        };
+        wrong.extend(admin(found, name, from, truth).map(|w| format!("{url}: {w}")));
+        for (whose, found) in all_of(page, &url) {
+            let all = [
+                state(found, name, from, truth),
+                addresses(found, name, from, truth),
+            ];
+            let said = all.into_iter().flatten();
+            wrong.extend(said.map(|w| format!("{url}{whose}: {w}")));
         }
     }
     wrong
+}
+
+/// The worker in every balancer, with the words that tell which; its first place needs none.
+fn all_of<'a>(page: &'a Value, url: &str) -> Vec<(String, &'a Value)> {
+    let mut found = Vec::new();
+    for balancer in list(page, "balancers") {
+        let name = balancer["name"].as_str().unwrap_or_default();
+        let whose = match name.contains("secure") {
+            true => format!(" of {name}"),
+            false => String::new(),
+        };
+        let here = list(balancer, "members").iter();
+        let here = here.filter(|w| w["name"] == url);
+        found.extend(here.map(|w| (whose.clone(), w)));
+    }
+    let workers = list(page, "workers").iter();
+    let here = workers.filter(|w| w["name"] == url);
+    found.extend(here.map(|w| (String::new(), w)));
+    found
 }
 
 fn since(at: Option<At>, now: At) -> At {
@@ -66,6 +94,7 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 fn find<'a>(page: &'a Value, url: &str) -> Option<&'a Value> {
     let members = list(page, "balancers")
         .iter()
+        .filter(|b| b["name"] != "balancer://secure")
         .flat_map(|b| list(b, "members"));
     let mut all = members.chain(list(page, "workers"));
     all.find(|worker| worker["name"] == url)
@@ -81,7 +110,8 @@ fn state(found: &Value, name: usize, now: At, truth: &Truth) -> Option<String> {
     let recent = |after: At| move |t: &&crate::truth::Trouble| t.span.meets(now, now, after);
     if state != "up" {
         let kills = since(Truth::last_before(&truth.kills, now), now);
-        let calm = placed > UP && kills > 2_000 && !mine.clone().any(|t| recent(UP)(&t));
+        let leads = !truth.leaderless(now, UP) && !is_new(name, now, truth);
+        let calm = leads && placed > UP && kills > 2_000 && !mine.clone().any(|t| recent(UP)(&t));
         return calm.then(|| format!("is {state} ({reason}), although it has long been well"));
     }
     let dead = mine.find(|t| {
@@ -90,6 +120,7 @@ fn state(found: &Value, name: usize, now: At, truth: &Truth) -> Option<String> {
         long && whole && t.harm.is_death()
     });
     let dead = dead.filter(|_| placed > DOWN + 4_000 && truth.dns_is_calm(name, now));
+    let dead = dead.filter(|_| !truth.leaderless(now, DOWN));
     dead.map(|t| {
         format!(
             "is up, although {:?} since {} ms",
@@ -97,6 +128,16 @@ fn state(found: &Value, name: usize, now: At, truth: &Truth) -> Option<String> {
             now - t.span.from
         )
     })
+}
+
+/// Its name may have been looked up for the first time just now, because DNS failed.
+fn is_new(name: usize, now: At, truth: &Truth) -> bool {
+    let reload = truth.reloads.last().copied().unwrap_or(0);
+    let since = match name {
+        GROWN => truth.grown.unwrap_or(reload),
+        _ => reload,
+    };
+    now < truth.known(name, since) + UP
 }
 
 fn of_pool(one: usize, other: usize) -> bool {
@@ -117,7 +158,11 @@ fn addresses(found: &Value, name: usize, now: At, truth: &Truth) -> Option<Strin
     let due = truth.known(name, truth.placed(name));
     // A renamed member's name may be new to the module; its first look-up may meet a failing DNS.
     let reload = truth.reloads.last().map_or(0, |at| truth.known(name, *at));
-    if now <= due.max(reload) || !truth.dns_is_calm(name, now) {
+    let grown = truth.grown.filter(|_| name == GROWN);
+    let due = due
+        .max(reload)
+        .max(grown.map_or(0, |at| truth.known(name, at)));
+    if now <= due || !truth.dns_is_calm(name, now) {
         return None;
     }
     let said = list(found, "addresses")
@@ -149,7 +194,8 @@ mod tests {
                 .map(|n| one(n, if n == 0 { state } else { "up" }))
                 .collect()
         };
-        json!({"balancers": [{"members": members(0..4)}, {"members": members(4..7)}],
+        json!({"balancers": [{"name": "balancer://app", "members": members(0..4)},
+                             {"name": "balancer://tls", "members": members(4..7)}],
                "workers": [one(PLAIN, "up")]})
     }
 

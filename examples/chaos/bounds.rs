@@ -14,6 +14,8 @@ const CHILD_KIB: u64 = 40 * 1024;
 const OVERDUE: At = 15_000;
 /// Within this a new generation has taken over.
 const TAKES_OVER: At = 2_500;
+/// The first child of a new generation is not born before; clocks are not that exact.
+const BORN: At = 20;
 /// Descriptors of a child: threads with two connections each, and some.
 const DESCRIPTORS: u64 = 400;
 /// The parent may grow by so much more than that of the stock httpd, and by this for each reload.
@@ -75,6 +77,14 @@ impl Births {
             };
             self.0.entry(pid).or_insert_with(born);
         }
+    }
+
+    /// The last reload before `at` ended its generation.
+    pub fn has_ended(&self, pid: u32, at: At, reloads: &[At]) -> bool {
+        let ended = Truth::last_before(reloads, at);
+        let born = self.0.get(&pid);
+        born.zip(ended)
+            .is_none_or(|(born, ended)| *born < ended + BORN)
     }
 
     /// It belongs to a generation that had ended before `at`.

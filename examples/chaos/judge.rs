@@ -1,9 +1,9 @@
 //! What one request met, held against the truth. Pure.
 
 use crate::action::{At, Harm};
-use crate::site::{APP, NAMES, PLAIN, Pool, TLS, machine};
-use crate::truth::Truth;
-use live_kit::{Failure, Mode};
+use crate::site::{APP, HTTP2, NAMES, PLAIN, Pool, TLS, machine};
+use crate::truth::{Trouble, Truth};
+use live_kit::{Failure, H2Mode, Mode};
 
 /// A request of the load, and what came of it.
 #[derive(Clone, Debug)]
@@ -13,13 +13,19 @@ pub struct Event {
     pub pool: Pool,
     pub post: bool,
     pub http2: bool,
+    /// The client spoke TLS.
+    pub secure: bool,
     /// On a connection that was used before, as far as the client knows.
     pub kept: bool,
+    /// The request before it on the same connection, if that is known.
+    pub last: Option<u64>,
     pub number: u64,
     pub start: At,
     pub end: At,
     pub status: u16,
     pub backend: String,
+    /// The body is the one that the machine sent.
+    pub whole: bool,
     pub failure: Option<Failure>,
 }
 
@@ -29,15 +35,21 @@ impl Event {
     }
 
     pub fn kind(&self) -> &'static str {
-        match (self.pool, self.post, self.http2) {
-            (_, true, true) => "POST over HTTP/2",
-            (_, false, true) => "GET over HTTP/2",
-            (Pool::App, true, _) => "POST, balancer",
-            (Pool::App, false, _) => "GET, balancer",
-            (Pool::Tls, true, _) => "POST, TLS members",
-            (Pool::Tls, false, _) => "GET, TLS members",
-            (Pool::Plain, true, _) => "POST, plain worker",
-            (Pool::Plain, false, _) => "GET, plain worker",
+        match (self.pool, self.post, self.http2, self.secure) {
+            (_, true, true, false) => "POST over HTTP/2",
+            (_, false, true, false) => "GET over HTTP/2",
+            (_, true, true, true) => "POST over HTTP/2, TLS",
+            (_, false, true, true) => "GET over HTTP/2, TLS",
+            (_, true, false, true) => "POST over TLS",
+            (_, false, false, true) => "GET over TLS",
+            (Pool::App, true, ..) => "POST, balancer",
+            (Pool::App, false, ..) => "GET, balancer",
+            (Pool::Tls, true, ..) => "POST, TLS members",
+            (Pool::Tls, false, ..) => "GET, TLS members",
+            (Pool::Plain, true, ..) => "POST, plain worker",
+            (Pool::Plain, false, ..) => "GET, plain worker",
+            (Pool::Http2, true, ..) => "POST, HTTP/2 members",
+            (Pool::Http2, false, ..) => "GET, HTTP/2 members",
         }
     }
 
@@ -46,8 +58,19 @@ impl Event {
             Pool::App => APP.start,
             Pool::Tls => TLS.start,
             Pool::Plain => PLAIN,
+            Pool::Http2 => HTTP2.start,
         }
     }
+}
+
+/// What the access log tells of the way of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sent {
+    To(usize),
+    /// It has a line, and no member was tried.
+    Nowhere,
+    #[default]
+    Unknown,
 }
 
 /// What other sources tell of it.
@@ -57,14 +80,17 @@ pub struct Noted {
     pub logged: bool,
     /// Rescues of all requests in the second before its end.
     pub rescues: usize,
-    /// The child that answered belongs to a generation that had ended when the request came.
-    pub outlived: bool,
+    /// Which member it was sent to last.
+    pub sent: Sent,
+    /// The child behind the connection, known from the request before: whether it was killed, and whether it belongs to
+    /// a generation that has ended.
+    pub child: Option<(bool, bool)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Good,
-    /// No answer, but a child was killed just then and nobody logged the request.
+    /// No answer, but the child was killed just then and nobody logged the request.
     KilledChild,
     /// Not read by a generation that ended; stock httpd has these, too.
     EndedGeneration,
@@ -72,10 +98,10 @@ pub enum Verdict {
     Outage,
     /// A POST at a member in trouble, with an answer.
     UnsafeToRepeat,
+    /// The answer had begun when trouble came over its member.
+    Begun,
     /// More rescues than there is budget for.
     Budget,
-    /// Wrong, but by a child that httpd has not told to end with its generation.
-    Outlived(String),
     Wrong(String),
 }
 
@@ -83,40 +109,61 @@ pub enum Verdict {
 const KILLED: At = 400;
 /// So long a generation takes to end.
 const GENERATION: At = 12_000;
-/// After an outage, and after a trouble for requests that cannot be repeated.
-const RECOVERY: At = 6_000;
-/// The budget of rescues of an idle second.
+/// After an outage.
+const RECOVERY: At = 3_000;
+/// What befalls a member is felt by requests that were sent there so shortly after.
+const FELT: At = 500;
+/// The budget of rescues of an idle second, and how long it may stay used up.
 const BUDGET: usize = 10;
+const EXHAUSTED: At = 2_000;
 /// No GET takes longer: a hanging TLS member costs its time-out first.
 const LONGEST: At = 8_000;
 
 pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
-    match of_newest(event, noted, truth) {
-        Verdict::Wrong(what) if noted.outlived => Verdict::Outlived(what),
-        verdict => verdict,
-    }
-}
-
-fn of_newest(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
     if event.failure.is_some() {
         return unanswered(event, noted, truth);
     }
     if event.status == 200 {
         return answered(event, truth);
     }
-    let felt = || truth.felt(event.name(), event.start, event.end, RECOVERY);
     let proxy = (502..=504).contains(&event.status);
-    if proxy && felt().any(|t| t.all) {
+    if proxy && is_outage(event, truth) {
         return Verdict::Outage;
     }
-    if proxy && event.post && felt().next().is_some() {
+    if proxy && event.post && troubled(event, noted, truth) {
         return Verdict::UnsafeToRepeat;
     }
-    let wears = |harm: Harm| harm.wears() || matches!(harm, Harm::Mode(Mode::Kill(_)));
-    if proxy && noted.rescues >= BUDGET && felt().any(|t| wears(t.harm)) {
+    let wears = |t: &Trouble| {
+        t.harm.wears()
+            || matches!(
+                t.harm,
+                Harm::Mode(Mode::Kill(_)) | Harm::Http2(H2Mode::Kill(_))
+            )
+    };
+    let mut felt = truth.felt(event.name(), event.start, event.end, EXHAUSTED);
+    if proxy && noted.rescues >= BUDGET && felt.any(wears) {
         return Verdict::Budget;
     }
     Verdict::Wrong(format!("status {}", event.status))
+}
+
+/// No member is left, or the only address of one is not known because DNS fails.
+fn is_outage(event: &Event, truth: &Truth) -> bool {
+    let mut felt = truth.felt(event.name(), event.start, event.end, RECOVERY);
+    let unknown = event.pool == Pool::Plain;
+    felt.any(|t| t.all || unknown && truth.may_be_unknown(PLAIN, event.start))
+}
+
+/// The member that it was sent to had trouble just then; when the log has no line, any of the pool.
+fn troubled(event: &Event, noted: Noted, truth: &Truth) -> bool {
+    let here = |t: &Trouble| match noted.sent {
+        Sent::To(name) => t.all || t.name == name,
+        Sent::Nowhere => event.pool == Pool::Plain,
+        Sent::Unknown => true,
+    };
+    let late = FELT + truth.stalled(event.start, event.end);
+    let mut felt = truth.felt(event.name(), event.start, event.end, late);
+    felt.any(here)
 }
 
 fn answered(event: &Event, truth: &Truth) -> Verdict {
@@ -126,6 +173,12 @@ fn answered(event: &Event, truth: &Truth) -> Verdict {
     if NAMES[name].pool != event.pool {
         return Verdict::Wrong(format!("answered by {}", NAMES[name].host));
     }
+    if !event.whole {
+        return Verdict::Wrong(format!(
+            "answered by {} with another body",
+            NAMES[name].host
+        ));
+    }
     if let Some(late) = truth.stale(name, spot, event.start, event.end) {
         let host = NAMES[name].host;
         return Verdict::Wrong(format!(
@@ -133,9 +186,9 @@ fn answered(event: &Event, truth: &Truth) -> Verdict {
         ));
     }
     let took = event.end - event.start;
+    let stood = 3 * truth.stalled(event.start, event.end) + truth.stopped(event.start, event.end);
     let outage = truth.felt(event.name(), event.start, event.end, RECOVERY);
-    let longest = LONGEST + 3 * truth.stalled(event.start, event.end);
-    if took > longest && !outage.into_iter().any(|t| t.all) {
+    if took > LONGEST + stood && !outage.into_iter().any(|t| t.all) {
         return Verdict::Wrong(format!("answered after {took} ms"));
     }
     Verdict::Good
@@ -153,16 +206,23 @@ fn unanswered(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
             | Failure::Other(_)
     );
     let soon = KILLED + truth.stalled(event.start, event.end);
-    if torn && !noted.logged && truth.since_kill(event.end) <= soon {
+    let killed = noted.child.is_none_or(|(killed, _)| killed);
+    if torn && !noted.logged && killed && truth.since_kill(event.end) <= soon {
         return Verdict::KilledChild;
     }
     let reload = Truth::last_before(&truth.reloads, event.end);
     let closed = matches!(why, Failure::ClosedWithoutAnswer | Failure::StreamReset(_));
     let recent = reload.is_some_and(|at| event.end - at <= GENERATION);
+    let ended = noted.child.is_none_or(|(_, ended)| ended);
     // A stream's request is logged before its answer has left.
     let unread = event.kept && !noted.logged || event.http2;
-    if closed && unread && recent {
+    if closed && unread && recent && ended {
         return Verdict::EndedGeneration;
+    }
+    let begun =
+        matches!(why, Failure::Cut) || event.http2 && matches!(why, Failure::StreamReset(_));
+    if begun && troubled(event, noted, truth) {
+        return Verdict::Begun;
     }
     let logged = match noted.logged {
         true => "read by httpd",
@@ -182,12 +242,15 @@ mod tests {
             pool: Pool::App,
             post: false,
             http2: false,
+            secure: false,
             kept: true,
+            last: None,
             number: 1,
             start: 10_000,
             end: 10_100,
             status,
             backend: "0/0".into(),
+            whole: true,
             failure,
         }
     }
@@ -240,6 +303,72 @@ mod tests {
         assert!(is_wrong(&verdict(&fresh, false, &truth)));
         let late = event(0, Some(Failure::Timeout));
         assert!(is_wrong(&verdict(&late, false, &truth)));
+    }
+
+    #[test]
+    fn posts_fail_with_their_own_member_only() {
+        let mut truth = Truth::new();
+        truth.note(9_000, &Action::Harm(1, Spots::Both, Harm::Kill));
+        let post = Event {
+            post: true,
+            ..event(502, None)
+        };
+        let sent = |member| Noted {
+            logged: true,
+            sent: Sent::To(member),
+            ..Noted::default()
+        };
+        assert_eq!(judge(&post, sent(1), &truth), Verdict::UnsafeToRepeat);
+        assert!(is_wrong(&judge(&post, sent(2), &truth)));
+        let nowhere = Noted {
+            sent: Sent::Nowhere,
+            ..sent(1)
+        };
+        assert!(is_wrong(&judge(&post, nowhere, &truth)));
+        truth.note(9_400, &Action::Heal(1));
+        assert!(is_wrong(&judge(&post, sent(1), &truth)));
+        let cut = Event {
+            end: 9_300,
+            start: 9_200,
+            ..event(0, Some(Failure::Cut))
+        };
+        assert_eq!(judge(&cut, sent(1), &truth), Verdict::Begun);
+        assert!(is_wrong(&judge(&cut, sent(0), &truth)));
+    }
+
+    #[test]
+    fn other_children_excuse_nothing() {
+        let mut truth = Truth::new();
+        truth.note(9_900, &Action::Reload(None));
+        truth.note(10_050, &Action::KillLeader);
+        let lost = event(0, Some(Failure::ClosedWithoutAnswer));
+        let of = |child| {
+            let noted = Noted {
+                child: Some(child),
+                ..Noted::default()
+            };
+            judge(&lost, noted, &truth)
+        };
+        assert_eq!(of((true, false)), Verdict::KilledChild);
+        assert_eq!(of((false, true)), Verdict::EndedGeneration);
+        assert!(is_wrong(&of((false, false))));
+    }
+
+    #[test]
+    fn answers_in_time_with_their_own_body() {
+        let mut truth = Truth::new();
+        let other = Event {
+            whole: false,
+            ..event(200, None)
+        };
+        assert!(is_wrong(&verdict(&other, true, &truth)));
+        let late = Event {
+            end: 20_000,
+            ..event(200, None)
+        };
+        assert!(is_wrong(&verdict(&late, true, &truth)));
+        truth.note(10_000, &Action::StopChild(1, 3_000));
+        assert_eq!(verdict(&late, true, &truth), Verdict::Good);
     }
 
     #[test]

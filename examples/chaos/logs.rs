@@ -1,6 +1,8 @@
 //! Log files, read as they grow.
 
 use crate::action::At;
+use crate::judge::Sent;
+use crate::site::name_of;
 use live_kit::Line;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -148,6 +150,15 @@ impl Access {
         self.line(number)?.split(' ').nth(1)?.parse().ok()
     }
 
+    /// Which member it was sent to last, as far as the log has it.
+    pub fn sent(&self, number: u64) -> Sent {
+        let Some(line) = self.line(number) else {
+            return Sent::Unknown;
+        };
+        let mut words = line.split(' ').skip(5).filter_map(name_of);
+        words.next().map_or(Sent::Nowhere, Sent::To)
+    }
+
     /// Rescues about the second before `at`.
     pub fn rescues(&self, at: At) -> usize {
         let about = at.saturating_sub(1_200)..=at + 600;
@@ -161,6 +172,22 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_requests_went() {
+        let mut access = Access::of(PathBuf::new());
+        let mut note = |number: u64, rest: &str| {
+            let line = format!("{number} 17 502 1 - {rest}");
+            access.lines.insert(number, (0, line));
+        };
+        note(1, "http://xm2.test:9000 -");
+        note(2, "https://t0.test:9443 127.1.5.1:9443");
+        note(3, "- 127.1.8.2:9000");
+        note(4, "- -");
+        let sent: Vec<_> = (1..6).map(|n| access.sent(n)).collect();
+        let to = Sent::To;
+        assert_eq!(sent, [to(2), to(4), to(7), Sent::Nowhere, Sent::Unknown]);
+    }
 
     #[test]
     fn lines_come_whole() {

@@ -11,6 +11,7 @@ mod board;
 mod bounds;
 mod judge;
 mod logs;
+mod machines;
 mod report;
 mod run;
 mod schedule;
@@ -83,8 +84,10 @@ fn read(mut args: impl Iterator<Item = String>) -> Result<Settings, String> {
         millis: (time * 60_000.0) as u64,
         seed: number,
         mpm,
+        word,
         stop,
         list,
+        minutes: minutes.clone(),
         command: format!("./apxs/chaos {minutes} {seed} --mpm {word}"),
     })
 }

@@ -18,8 +18,8 @@ pub struct Tally {
     pub ended: usize,
     pub outage: usize,
     pub unsafe_to_repeat: usize,
+    pub begun: usize,
     pub budget: usize,
-    pub outlived: usize,
     pub wrong: usize,
     pub slowest: At,
 }
@@ -35,8 +35,8 @@ impl Tally {
             Verdict::EndedGeneration => &mut self.ended,
             Verdict::Outage => &mut self.outage,
             Verdict::UnsafeToRepeat => &mut self.unsafe_to_repeat,
+            Verdict::Begun => &mut self.begun,
             Verdict::Budget => &mut self.budget,
-            Verdict::Outlived(_) => &mut self.outlived,
             Verdict::Wrong(_) => &mut self.wrong,
         };
         *count += 1;
@@ -122,21 +122,21 @@ impl Report {
 
 const LEGEND: &str = "
 requests (without an answer: with a killed child, with an ended generation; answered with an error: no member left,
-unsafe to repeat, beyond the budget; outlived: wrong, but by a child that httpd did not end with its generation):
-                                 all  killed   ended  outage  unsafe  budget outlived   WRONG   slowest";
+unsafe to repeat; begun: broken off with its member; beyond the budget):
+                                 all  killed   ended  outage  unsafe   begun  budget   WRONG   slowest";
 
 fn row((live, kind): &(bool, &'static str), t: &Tally) {
     let server = if *live { "live" } else { "stock" };
     println!(
-        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8.2} s",
+        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8.2} s",
         format!("{server}: {kind}"),
         t.all,
         t.killed,
         t.ended,
         t.outage,
         t.unsafe_to_repeat,
+        t.begun,
         t.budget,
-        t.outlived,
         t.wrong,
         t.slowest as f64 / 1e3
     );

@@ -9,9 +9,10 @@ use crate::board::{differences, epoch};
 use crate::bounds::{Births, Bounds};
 use crate::judge::{Event, Noted, Verdict, judge};
 use crate::logs::{Access, Errors};
+use crate::machines::Machines;
 use crate::report::Report;
 use crate::schedule::{Step, schedule};
-use crate::site::{EXPECTED, Machines, server};
+use crate::site::{EXPECTED, server};
 use crate::truth::Truth;
 use crate::twice::Twice;
 use crate::users::Users;
@@ -37,6 +38,9 @@ pub struct Settings {
     pub millis: At,
     pub seed: u64,
     pub mpm: Mpm,
+    /// The same as words.
+    pub minutes: String,
+    pub word: &'static str,
     /// Ends at the first violation.
     pub stop: bool,
     /// Only the course is printed.
@@ -45,10 +49,23 @@ pub struct Settings {
     pub command: String,
 }
 
+impl Settings {
+    /// Time, seed and MPM for the last line.
+    fn what(&self) -> String {
+        let Settings {
+            minutes,
+            seed,
+            word,
+            ..
+        } = self;
+        format!("minutes {minutes} | seed {seed} | {word}")
+    }
+}
+
 /// Whether everything was as it should be.
 pub fn run(world: &mut World, settings: &Settings) -> bool {
-    world.resolv_conf("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-    let machines = Machines::start(world);
+    let mut machines = Machines::start(world);
+    world.certificate("secure.test");
     let servers = start(world, settings.mpm);
     let mut chaos = Chaos::begin(&servers, settings);
     let mut servers = servers;
@@ -57,7 +74,7 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
         if settings.stop && !chaos.report.violations.is_empty() {
             break;
         }
-        chaos.step(&step, world, &machines, &mut servers);
+        chaos.step(&step, world, &mut machines, &mut servers);
     }
     chaos.wait(settings.millis, &machines, &servers);
     chaos.end(world, &machines, servers)
@@ -65,7 +82,8 @@ pub fn run(world: &mut World, settings: &Settings) -> bool {
 
 /// What happens when; some load is left behind the last action.
 pub fn course(settings: &Settings) -> Vec<Step> {
-    schedule(settings.seed, settings.millis.saturating_sub(REST))
+    let end = settings.millis.saturating_sub(REST);
+    schedule(settings.seed, end, settings.mpm != Mpm::Prefork)
 }
 
 fn start(world: &mut World, mpm: Mpm) -> Servers {
@@ -94,6 +112,8 @@ fn users(servers: &Servers, mpm: Mpm, begin: Instant) -> (Vec<Users>, Receiver<E
 
 struct Chaos {
     seed: u64,
+    /// Time, seed and MPM in words.
+    what: String,
     begin: Instant,
     truth: Truth,
     report: Report,
@@ -102,7 +122,7 @@ struct Chaos {
     births: Births,
     /// Children that were killed.
     dead: HashSet<u32>,
-    status: Asker,
+    status: Vec<Asker>,
     ready: Vec<Asker>,
     /// Of the readiness URL, not judged yet.
     answers: Vec<Said>,
@@ -117,11 +137,10 @@ struct Chaos {
     bounded: At,
     /// Differences of the page that the last look found: seen twice they count.
     last: Vec<String>,
-    /// The newest generation that has answered, and pages of older ones.
+    /// The newest generation that has answered the status page; pages, and answers to requests, of older ones.
     epoch: u64,
     old_pages: usize,
-    /// Answers of the readiness URL that were wrong, by children of old generations.
-    old_ready: usize,
+    old_answers: usize,
     /// Reloads whose generation has not begun to serve.
     reloading: VecDeque<At>,
     served: usize,
@@ -138,6 +157,7 @@ impl Chaos {
         errors.read(0);
         Chaos {
             seed: settings.seed,
+            what: settings.what(),
             begin,
             truth: Truth::new(),
             report: Report::new(settings.command.clone()),
@@ -145,7 +165,7 @@ impl Chaos {
             pulse: Pulse::start(begin),
             births: Births::default(),
             dead: HashSet::new(),
-            status: ask("/live-status?format=json", 500),
+            status: vec![ask("/live-status?format=json", 500)],
             ready: ["app", "tls"]
                 .map(|b| ask(&format!("/live-ready?balancer={b}"), 200))
                 .into(),
@@ -165,7 +185,7 @@ impl Chaos {
             last: Vec::new(),
             epoch: 0,
             old_pages: 0,
-            old_ready: 0,
+            old_answers: 0,
             reloading: VecDeque::new(),
         }
     }
@@ -196,14 +216,17 @@ impl Chaos {
         }
     }
 
-    fn step(&mut self, step: &Step, world: &mut World, machines: &Machines, servers: &mut Servers) {
+    fn step(
+        &mut self,
+        step: &Step,
+        world: &mut World,
+        machines: &mut Machines,
+        servers: &mut Servers,
+    ) {
         let at = self.now();
         // What begins is noted before it is done, what ends after.
-        let ends = matches!(
-            step.action,
-            Action::Heal(_) | Action::OutageOver(_) | Action::FaultOver(_) | Action::Enable(_)
-        );
-        let early = !ends && !matches!(step.action, Action::Disable(_) | Action::Grow);
+        let early =
+            !step.action.is_end() && !matches!(step.action, Action::Disable(_) | Action::Grow);
         if early {
             self.truth.note(at, &step.action);
         }
@@ -240,15 +263,15 @@ impl Chaos {
             .for_each(|l| self.wrong(now, &format!("error log: {l}")));
         self.accesses.iter_mut().for_each(|a| a.read(now));
         self.generations(now);
-        let wrong = self.twice.look(machines, now);
+        let wrong = self.twice.look(&machines.take_posts(), now);
         wrong.iter().for_each(|w| self.wrong(now, w));
         self.waiting.extend(self.told.try_iter());
         let due = |e: &Event| e.end + JUDGED <= now;
         let (due, rest): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(due);
         self.waiting = rest.into();
         due.iter().for_each(|event| self.event(event));
-        let said = self.status.take();
-        said.into_iter().for_each(|said| self.page(&said));
+        let said: Vec<Said> = self.status.iter().flat_map(Asker::take).collect();
+        said.iter().for_each(|said| self.page(said));
         self.answers.extend(self.ready.iter().flat_map(Asker::take));
         let due = |s: &Said| s.to + JUDGED <= now;
         let (due, rest): (Vec<_>, Vec<_>) = self.answers.drain(..).partition(due);
@@ -274,20 +297,33 @@ impl Chaos {
             // httpd logs before the last bytes have left: a child that was killed may have done so.
             logged: pid.is_some_and(|pid| !self.dead.contains(&pid)),
             rescues: access.rescues(event.end),
-            outlived: event.live && self.is_old(event.number, event.start),
+            sent: access.sent(event.number),
+            child: self.child_before(event, access),
         };
         let verdict = judge(event, noted, &self.truth);
+        self.old_answers += usize::from(event.live && self.is_old(event.number, event.start));
         self.report.count(event, &verdict);
-        if let (true, Verdict::Wrong(what)) = (event.live, &verdict) {
-            let line = access.line(event.number).unwrap_or("-").to_owned();
-            let what = format!(
-                "{} number {} (began at {:.3} s): {what}; access log: {line}",
-                event.kind(),
-                event.number,
-                event.start as f64 / 1e3
-            );
+        let Verdict::Wrong(what) = &verdict else {
+            return;
+        };
+        let line = access.line(event.number).unwrap_or("-");
+        let what = format!(
+            "{} number {} (began at {:.3} s): {what}; access log: {line}",
+            event.kind(),
+            event.number,
+            event.start as f64 / 1e3
+        );
+        if event.live {
             self.wrong_between(event.start, event.end, &what);
         }
+    }
+
+    /// Whether the child behind the connection was killed, and whether its generation has ended. Of the stock httpd only
+    /// sums are looked at.
+    fn child_before(&self, event: &Event, access: &Access) -> Option<(bool, bool)> {
+        let pid = access.child(event.last.filter(|_| event.live)?)?;
+        let ended = self.births.has_ended(pid, event.end, &self.truth.reloads);
+        Some((self.dead.contains(&pid), ended))
     }
 
     /// The child that answered belongs to a generation that had ended before.
@@ -339,16 +375,9 @@ impl Chaos {
         if reply.status == 200 || outage {
             return;
         }
-        if self.is_old(said.number, said.from) {
-            self.old_ready += 1;
-        } else {
-            let what = format!(
-                "the readiness URL: {} {}",
-                reply.status,
-                reply.text().trim()
-            );
-            self.wrong_between(said.from, said.to, &what);
-        }
+        let text = reply.text();
+        let what = format!("the readiness URL: {} {}", reply.status, text.trim());
+        self.wrong_between(said.from, said.to, &what);
     }
 
     /// The body of an answer with 200; requests to killed children get none.

@@ -4,15 +4,13 @@
 //! of four members at most one is in trouble, one disabled and one not configured.
 
 use crate::action::*;
-use crate::site::{APP, NAMES, PLAIN, Pool, TLS};
+use crate::site::{APP, HTTP2, NAMES, PLAIN, Pool, TLS};
 use std::ops::Range;
 
 /// A member that was in trouble is used again long before: the next one may have trouble.
 const SETTLE: At = 9_000;
 /// Edits are not made so shortly after a reload: they might meet either generation.
 const AFTER_RELOAD: At = 3_000;
-/// So long after the begin of a failure of DNS the longest back-off that it leads to is over.
-const AFTER_FAULT: At = 14_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -54,9 +52,10 @@ impl Numbers {
     }
 }
 
-/// What happens from the begin of the load to `end`, by time. Everything is well again at the end.
-pub fn schedule(seed: u64, end: At) -> Vec<Step> {
-    let mut lanes = [1, 2, 3, 4, 5, 6, 7].map(|lane| Lane {
+/// What happens from the begin of the load to `end`, by time; `http2`: there are members that speak it. Everything is
+/// well again at the end.
+pub fn schedule(seed: u64, end: At, http2: bool) -> Vec<Step> {
+    let mut lanes = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(|lane| Lane {
         numbers: Numbers::new(seed, lane),
         end,
         steps: Vec::new(),
@@ -68,38 +67,44 @@ pub fn schedule(seed: u64, end: At) -> Vec<Step> {
     lanes[4].faults();
     lanes[5].processes();
     lanes[6].manager();
+    lanes[7].network();
+    if http2 {
+        lanes[8].members(HTTP2, &HTTP2_HARMS);
+    }
     let mut steps: Vec<Step> = lanes.into_iter().flat_map(|lane| lane.steps).collect();
     steps.sort_by_key(|step| step.at);
-    without_conflicts(steps)
+    without_conflicts(without_waits(steps))
 }
 
-/// Edits near reloads are left out, and during DNS trouble what needs a name or an address that is not known yet;
-/// reloads change nothing then.
-fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
-    let (mut reload, mut fault, mut harmless) = (None, None, false);
-    let mut left = Vec::new();
-    for mut step in steps {
-        let since = |at: Option<At>| at.map_or(At::MAX, |at| step.at - at);
-        match &mut step.action {
-            Action::Disable(_) | Action::Enable(_) | Action::Grow
-                if since(reload) < AFTER_RELOAD =>
-            {
-                continue;
-            }
-            // httpd would look its name up in requests: 500.
-            Action::Grow if since(fault) < AFTER_FAULT => continue,
-            // Its other address may not be known yet.
-            Action::Harm(PLAIN, _, harm) if since(fault) < AFTER_FAULT => {
-                harmless = !harm.is_instant();
-                continue;
-            }
-            Action::Heal(PLAIN) if std::mem::take(&mut harmless) => continue,
-            Action::Reload(edition) if since(fault) < AFTER_FAULT => *edition = None,
-            _ => {}
+/// An edit of the balancer-manager would wait for a child that stands still: none does then.
+fn without_waits(mut steps: Vec<Step>) -> Vec<Step> {
+    let is_edit = |a: &Action| matches!(a, Action::Disable(_) | Action::Enable(_) | Action::Grow);
+    let edits: Vec<At> = steps
+        .iter()
+        .filter(|s| is_edit(&s.action))
+        .map(|s| s.at)
+        .collect();
+    steps.retain(|step| match step.action {
+        Action::StopLeader(ms) | Action::StopChild(_, ms) => {
+            let still = step.at.saturating_sub(2_000)..step.at + ms + 500;
+            !edits.iter().any(|at| still.contains(at))
         }
-        match step.action {
+        _ => true,
+    });
+    steps
+}
+
+/// Edits near reloads are left out.
+fn without_conflicts(steps: Vec<Step>) -> Vec<Step> {
+    let mut reload = None;
+    let mut left = Vec::new();
+    for step in steps {
+        let since = reload.map_or(At::MAX, |at| step.at - at);
+        match &step.action {
+            Action::Disable(_) | Action::Enable(_) | Action::Grow if since < AFTER_RELOAD => {
+                continue;
+            }
             Action::Reload(_) => reload = Some(step.at),
-            Action::Fault(..) => fault = Some(step.at),
             _ => {}
         }
         left.push(step);
@@ -192,7 +197,8 @@ impl Lane {
     fn moves(&mut self) {
         let mut at = self.numbers.between(3_000..6_000);
         while at + 3_000 < self.end {
-            let name = self.numbers.below(PLAIN as u64) as usize;
+            let names: Vec<usize> = APP.chain(TLS).chain(HTTP2).collect();
+            let name = self.numbers.of(&names);
             let spots = self.numbers.of(&Spots::ALL);
             self.push(at, Action::Place(name, spots));
             at += self.numbers.between(1_500..6_000);
@@ -213,7 +219,22 @@ impl Lane {
         }
     }
 
-    /// Children are killed, and generations end.
+    /// Nothing beyond this machine is reached for a while, or only the name server is gone.
+    fn network(&mut self) {
+        let mut at = self.numbers.between(25_000..60_000);
+        while at + 14_000 < self.end {
+            let (down, up) = match self.numbers.percent(50) {
+                true => (Action::LinkDown, Action::LinkUp),
+                false => (Action::DnsDown, Action::DnsUp),
+            };
+            self.push(at, down);
+            at += self.numbers.between(1_500..5_000);
+            self.push(at, up);
+            at += self.numbers.between(25_000..70_000);
+        }
+    }
+
+    /// Children are killed and stopped, and generations end.
     fn processes(&mut self) {
         let (mut at, mut reload) = (self.numbers.between(4_000..8_000), 0);
         while at + 4_000 < self.end {
@@ -221,6 +242,8 @@ impl Lane {
                 let edition = self.numbers.percent(50).then(|| self.edition());
                 self.push(at, Action::Reload(edition));
                 reload = at;
+            } else if self.numbers.percent(25) && at + 10_000 < self.end {
+                self.stop(at);
             } else {
                 self.kill(at);
             }
@@ -238,6 +261,15 @@ impl Lane {
         let action = match self.numbers.percent(60) {
             true => Action::KillLeader,
             false => Action::KillChild(pick),
+        };
+        self.push(at, action);
+    }
+
+    fn stop(&mut self, at: At) {
+        let pick = self.numbers.below(1_000);
+        let action = match self.numbers.percent(60) {
+            true => Action::StopLeader(self.numbers.between(500..5_000)),
+            false => Action::StopChild(pick, self.numbers.between(100..1_500)),
         };
         self.push(at, action);
     }
@@ -281,6 +313,7 @@ pub fn pool_of(name: usize) -> Range<usize> {
         Pool::App => APP,
         Pool::Tls => TLS,
         Pool::Plain => PLAIN..PLAIN + 1,
+        Pool::Http2 => HTTP2,
     }
 }
 
@@ -292,16 +325,16 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_course() {
-        assert_eq!(schedule(7, HOUR), schedule(7, HOUR));
-        assert_ne!(schedule(7, HOUR), schedule(8, HOUR));
+        assert_eq!(schedule(7, HOUR, true), schedule(7, HOUR, true));
+        assert_ne!(schedule(7, HOUR, true), schedule(8, HOUR, true));
     }
 
     #[test]
     fn one_member_at_a_time() {
         for seed in 0..50 {
-            for pool in [APP, TLS] {
+            for pool in [APP, TLS, HTTP2] {
                 let mut last: Option<(usize, At)> = None;
-                for step in schedule(seed, HOUR) {
+                for step in schedule(seed, HOUR, true) {
                     let (name, new) = match step.action {
                         Action::Harm(name, ..) | Action::Outage(name, _) => (name, true),
                         Action::Heal(name) | Action::OutageOver(name) => (name, false),
@@ -319,9 +352,25 @@ mod tests {
     }
 
     #[test]
+    fn no_edit_waits_for_a_child() {
+        let (mut stops, mut until) = (0, 0);
+        for step in schedule(3, HOUR, true) {
+            match step.action {
+                Action::StopLeader(ms) | Action::StopChild(_, ms) => {
+                    stops += 1;
+                    until = until.max(step.at + ms);
+                }
+                Action::Disable(_) | Action::Enable(_) | Action::Grow => assert!(step.at > until),
+                _ => {}
+            }
+        }
+        assert!(stops > 20, "{stops}");
+    }
+
+    #[test]
     fn everything_ends_in_time() {
         for seed in 0..50 {
-            let steps = schedule(seed, 120_000);
+            let steps = schedule(seed, 120_000, true);
             assert!(steps.last().is_some_and(|s| s.at < 120_000), "{seed}");
             assert!(steps.len() > 30, "{seed}: {}", steps.len());
             let open = |begin: fn(&Action) -> bool, end: fn(&Action) -> bool| {
@@ -330,6 +379,9 @@ mod tests {
             };
             let lasting = |a: &Action| matches!(a, Action::Harm(_, _, h) if !h.is_instant());
             assert_eq!(open(lasting, |a| matches!(a, Action::Heal(_))), 0);
+            let down = |a: &Action| matches!(a, Action::DnsDown | Action::LinkDown);
+            let up = |a: &Action| matches!(a, Action::DnsUp | Action::LinkUp);
+            assert_eq!(open(down, up), 0);
             assert_eq!(
                 open(
                     |a| matches!(a, Action::Fault(..)),

@@ -1,8 +1,9 @@
-//! The names, machines and configurations of a run.
+//! The names and configurations of a run.
 
-use crate::action::{Edition, Spots};
-use live_kit::{Backend, Builder, MANAGER, Mpm, World, answers};
+use crate::action::Edition;
+use live_kit::{Builder, MANAGER, Mpm, World};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +14,8 @@ pub enum Pool {
     Tls,
     /// A worker outside of balancers.
     Plain,
+    /// A balancer of three that speak HTTP/2; with the event MPM only.
+    Http2,
 }
 
 pub struct Name {
@@ -26,7 +29,7 @@ const fn name(host: &'static str, pool: Pool, ttl: u32) -> Name {
     Name { host, pool, ttl }
 }
 
-pub const NAMES: [Name; 9] = [
+pub const NAMES: [Name; 12] = [
     name("m0.test", Pool::App, 1),
     name("m1.test", Pool::App, 1),
     name("m2.test", Pool::App, 2),
@@ -36,12 +39,19 @@ pub const NAMES: [Name; 9] = [
     name("t2.test", Pool::Tls, 1),
     name("plain.test", Pool::Plain, 1),
     name("grown.test", Pool::App, 1),
+    name("h0.test", Pool::Http2, 1),
+    name("h1.test", Pool::Http2, 2),
+    name("h2.test", Pool::Http2, 1),
 ];
 pub const APP: Range<usize> = 0..4;
 pub const TLS: Range<usize> = 4..7;
 pub const PLAIN: usize = 7;
 /// A member that is added in the balancer-manager.
 pub const GROWN: usize = 8;
+pub const HTTP2: Range<usize> = 9..12;
+
+/// The name server has an address of its own: it can vanish.
+pub const NAME_SERVER: &str = "127.1.0.53";
 
 /// Probes of members of [`Pool::App`] ask for it.
 pub const HEALTH: &str = "/health";
@@ -84,46 +94,19 @@ pub fn worker(name: usize, renamed: bool) -> String {
         Pool::App => format!("http://{host}:9000"),
         Pool::Tls => format!("https://{host}:9443"),
         Pool::Plain => format!("http://{host}:9000/"),
+        Pool::Http2 => format!("h2c://{host}:9000"),
     }
 }
 
-/// The machines, two for each name.
-pub struct Machines(Vec<[Backend; 2]>);
-
-impl Machines {
-    pub fn start(world: &World) -> Machines {
-        let start = |name: usize, spot: usize| {
-            let addr = format!("{}:{}", ip(name, spot), NAMES[name].port());
-            let said = format!("{name}/{spot}");
-            match NAMES[name].pool {
-                Pool::Tls => Backend::start_tls(&said, &addr),
-                _ => Backend::start(&said, &addr),
-            }
-        };
-        for (n, name) in NAMES.iter().enumerate() {
-            place(world, n, Spots::First);
-            world.dns.cname(&name.alias(), name.host, name.ttl);
-        }
-        let all = (0..NAMES.len()).map(|name| [0, 1].map(|spot| start(name, spot)));
-        Machines(all.collect())
+/// Of a member, from its URL; of a machine, from its address.
+pub fn name_of(text: &str) -> Option<usize> {
+    let host = text.split("//").nth(1).and_then(|t| t.split(':').next());
+    if let Some(host) = host {
+        let named = |n: &Name| n.host == host || n.alias() == host;
+        return NAMES.iter().position(named);
     }
-
-    pub fn of(&self, name: usize, spot: usize) -> &Backend {
-        &self.0[name][spot]
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = &Backend> {
-        self.0.iter().flatten()
-    }
-}
-
-/// DNS says this of the name.
-pub fn place(world: &World, name: usize, spots: Spots) {
-    let ips: Vec<String> = spots.list().map(|spot| ip(name, spot)).collect();
-    let ips: Vec<&str> = ips.iter().map(String::as_str).collect();
-    world
-        .dns
-        .set(NAMES[name].host, answers(&ips, NAMES[name].ttl));
+    let third = text.strip_prefix("127.1.")?.split('.').next()?;
+    third.parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Handlers of the module.
@@ -133,8 +116,9 @@ const PAGES: &str = "<Location /live-status>
 <Location /live-ready>
     SetHandler proxy-live-ready
 </Location>";
-/// Number of the request, child, status, attempts, why rescued.
-const LOG: &str = "CustomLog logs/chaos.log \"%{X-N}i %P %>s %{LIVE_ATTEMPTS}e %{LIVE_RESCUE}e\"";
+/// Number of the request, child, status, attempts, why rescued, the last member, the last address.
+const LOG: &str = "CustomLog logs/chaos.log \"%{X-N}i %P %>s %{LIVE_ATTEMPTS}e %{LIVE_RESCUE}e \
+                   %{BALANCER_WORKER_NAME}e %{LIVE_ADDR}e\"";
 const SSL: &str = "SSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off";
 
 /// The configuration of both servers; `live`: with what only the one with the module has.
@@ -145,24 +129,51 @@ fn text(mpm: Mpm, edition: &Edition, live: bool) -> String {
     };
     let pages = if live { PAGES } else { "" };
     let mut text = format!("{}\n{LOG}\n{MANAGER}\n{SSL}\n{pages}\n", room(mpm));
-    text += &app(edition, &usual, live);
-    let _ = writeln!(text, "<Proxy balancer://tls>");
-    for name in TLS {
-        let _ = writeln!(text, "BalancerMember {} {usual}", worker(name, false));
+    text += &app("app", edition, &usual, live);
+    text += &balancer("tls", TLS, &usual);
+    if mpm != Mpm::Prefork {
+        text += &balancer("http2", HTTP2, &usual);
+        text += "ProxyPass /http2/ balancer://http2/\n";
     }
-    let _ = writeln!(text, "</Proxy>");
     for n in 0..edition.more {
         let url = worker((n + edition.first) % APP.len(), false);
         let _ = writeln!(text, "ProxyPass /more{n}/ {url}/more{n}/ {usual}");
     }
     let plain = worker(PLAIN, false);
-    text + &format!(
+    text += &format!(
         "ProxyPass /app/ balancer://app/\nProxyPass /tls/ balancer://tls/\nProxyPass /plain/ {plain} {usual}\n"
+    );
+    text + &front(edition, &usual, live)
+}
+
+fn balancer(name: &str, members: Range<usize>, usual: &str) -> String {
+    let line = |name| format!("BalancerMember {} {usual}\n", worker(name, false));
+    let members: String = members.map(line).collect();
+    format!("<Proxy balancer://{name}>\n{members}</Proxy>\n")
+}
+
+/// The virtual host for clients with TLS, with a balancer of its own of the same members.
+fn front(edition: &Edition, usual: &str, live: bool) -> String {
+    let (port, app) = (
+        SECURE + u16::from(!live),
+        app("secure", edition, usual, live),
+    );
+    format!(
+        "Listen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\nServerName secure.test\nSSLEngine on\n\
+         SSLCertificateFile ../secure.test.pem\nSSLCertificateKeyFile ../secure.test.key\n{LOG}\n{app}\
+         ProxyPass /app/ balancer://secure/\n</VirtualHost>\n"
     )
 }
 
-/// The balancer that reloads change.
-fn app(edition: &Edition, usual: &str, live: bool) -> String {
+/// Ports of both servers for clients with TLS.
+const SECURE: u16 = 8443;
+
+pub fn secure(server: SocketAddr, live: bool) -> SocketAddr {
+    SocketAddr::new(server.ip(), SECURE + u16::from(!live))
+}
+
+/// The balancers that reloads change.
+fn app(balancer: &str, edition: &Edition, usual: &str, live: bool) -> String {
     let probes = format!(
         "liveprobe=http liveuri={HEALTH} liverescue=eager liveinterval={}ms livefall={}",
         edition.interval_ms, edition.fall
@@ -179,7 +190,7 @@ fn app(edition: &Edition, usual: &str, live: bool) -> String {
         format!("BalancerMember {url} {usual} {probes}\n")
     };
     let members: String = members.map(line).collect();
-    format!("<Proxy balancer://app>\n{members}ProxySet growth=4\n{section}\n</Proxy>\n")
+    format!("<Proxy balancer://{balancer}>\n{members}ProxySet growth=4\n{section}\n</Proxy>\n")
 }
 
 /// Room for children that finish requests beside new ones; children that were killed are replaced.
@@ -188,7 +199,7 @@ fn room(mpm: Mpm) -> &'static str {
         Mpm::Prefork => {
             "ServerLimit 96\nMaxRequestWorkers 96\nMinSpareServers 8\nMaxSpareServers 40"
         }
-        _ => "Protocols h2c http/1.1\nMinSpareThreads 100\nMaxSpareThreads 1000",
+        _ => "Protocols h2 h2c http/1.1\nMinSpareThreads 100\nMaxSpareThreads 1000",
     }
 }
 
@@ -198,7 +209,7 @@ pub fn children(mpm: Mpm) -> usize {
 }
 
 /// What both servers, and only they, may say at level `warn` and above.
-pub const EXPECTED: [&str; 25] = [
+pub const EXPECTED: [&str; 27] = [
     "up -> down",
     "unknown -> down",
     "last resort: stays in use",
@@ -216,6 +227,8 @@ pub const EXPECTED: [&str; 25] = [
     "[ssl:warn]",
     "[ssl:info]",
     "[http2:warn]",
+    "[proxy_http2:error]",
+    "[proxy_http2:warn]",
     "AH01873:",
     "AH01882:",
     // Of httpd itself when a signal does not reach a child in time, after some were killed.
@@ -232,7 +245,7 @@ pub fn server(world: &mut World, mpm: Mpm, live: bool) -> Builder {
     let builder = world.httpd().mpm(mpm).children(children(mpm)).threads(32);
     let builder = match mpm {
         Mpm::Prefork => builder,
-        _ => builder.module("http2"),
+        _ => builder.module("http2").module("proxy_http2"),
     };
     let builder = builder.module("ssl");
     EXPECTED

@@ -2,7 +2,7 @@
 
 use crate::action::{Action, At, Edition, Harm, Spots};
 use crate::schedule::pool_of;
-use crate::site::{APP, NAMES};
+use crate::site::{APP, HTTP2, NAMES, PLAIN, TLS};
 
 /// A stretch of time; without an end it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,11 @@ pub struct Span {
 impl Span {
     fn begins(from: At) -> Span {
         Span { from, to: None }
+    }
+
+    fn of(from: At, length: At) -> Span {
+        let to = Some(from + length);
+        Span { from, to }
     }
 
     /// Some of it, prolonged by `after`, lies between the two.
@@ -30,11 +35,15 @@ pub struct Trouble {
     pub harm: Harm,
     /// The whole pool has it.
     pub all: bool,
+    /// It is the link's.
+    link: bool,
 }
 
 struct Fault {
     span: Span,
     name: Option<usize>,
+    /// The name server's or the link's, not one of its answers.
+    down: bool,
 }
 
 pub struct Truth {
@@ -45,6 +54,8 @@ pub struct Truth {
     /// kill -9 of children: just before, and just after.
     pub kills: Vec<At>,
     pub killed: Vec<At>,
+    /// When the leader, or some child, stood still.
+    stops: Vec<(Span, bool)>,
     pub reloads: Vec<At>,
     pub edition: Edition,
     /// Member that is disabled, and since when it is, or none is; `None`: an edit may have failed.
@@ -68,6 +79,7 @@ impl Truth {
             faults: Vec::new(),
             kills: Vec::new(),
             killed: Vec::new(),
+            stops: Vec::new(),
             reloads: Vec::new(),
             edition: Edition::FIRST,
             disabled: Some((None, 0)),
@@ -82,24 +94,30 @@ impl Truth {
             Action::Harm(name, spots, harm) => self.trouble(at, *name, *spots, *harm, false),
             Action::Outage(name, harm) => self.trouble(at, *name, Spots::Both, *harm, true),
             Action::Heal(name) | Action::OutageOver(name) => {
-                let open = self.troubles.iter_mut().filter(|t| t.span.to.is_none());
-                open.filter(|t| t.name == *name)
-                    .for_each(|t| t.span.to = Some(at));
+                self.over(at, |t| t.name == *name && !t.link);
             }
             Action::Place(name, spots) => {
                 if self.place(*name) != *spots {
                     self.places[*name].push((at, *spots));
                 }
             }
-            Action::Fault(name, ..) => self.faults.push(Fault {
-                span: Span::begins(at),
-                name: *name,
-            }),
-            Action::FaultOver(_) => {
-                if let Some(last) = self.faults.last_mut() {
-                    last.span.to = Some(at);
+            Action::Fault(name, ..) => self.fault(at, *name, false),
+            Action::FaultOver(_) => self.faults_end(at, false),
+            Action::DnsDown => self.fault(at, None, true),
+            Action::DnsUp => self.faults_end(at, true),
+            Action::LinkDown => {
+                self.fault(at, None, true);
+                for name in [APP.start, TLS.start, HTTP2.start, PLAIN] {
+                    self.trouble(at, name, Spots::Both, Harm::Vanish, true);
+                    self.troubles.last_mut().expect("just pushed").link = true;
                 }
             }
+            Action::LinkUp => {
+                self.faults_end(at, true);
+                self.over(at, |t| t.link);
+            }
+            Action::StopLeader(ms) => self.stops.push((Span::of(at, *ms), true)),
+            Action::StopChild(_, ms) => self.stops.push((Span::of(at, *ms), false)),
             Action::KillLeader | Action::KillChild(_) => self.kills.push(at),
             Action::Reload(edition) => {
                 self.reloads.push(at);
@@ -115,6 +133,22 @@ impl Truth {
         }
     }
 
+    fn fault(&mut self, at: At, name: Option<usize>, down: bool) {
+        let span = Span::begins(at);
+        self.faults.push(Fault { span, name, down });
+    }
+
+    fn faults_end(&mut self, at: At, down: bool) {
+        let open = self.faults.iter_mut().filter(|f| f.span.to.is_none());
+        open.filter(|f| f.down == down)
+            .for_each(|f| f.span.to = Some(at));
+    }
+
+    fn over(&mut self, at: At, which: impl Fn(&Trouble) -> bool) {
+        let open = self.troubles.iter_mut().filter(|t| t.span.to.is_none());
+        open.filter(|t| which(t)).for_each(|t| t.span.to = Some(at));
+    }
+
     fn trouble(&mut self, at: At, name: usize, spots: Spots, harm: Harm, all: bool) {
         let to = harm.is_instant().then_some(at);
         self.troubles.push(Trouble {
@@ -123,6 +157,7 @@ impl Truth {
             spots,
             harm,
             all,
+            link: false,
         });
     }
 
@@ -169,6 +204,11 @@ impl Truth {
                 due = due.max(over + (over - fault.span.from) * 5 / 4 + 3_000);
             }
         }
+        for (span, _) in self.stops.iter().filter(|(_, leads)| *leads) {
+            if span.meets(changed, due, 0) {
+                due = due.max(span.to.unwrap_or(due) + 3_000);
+            }
+        }
         let late = self.kills.iter().chain(&self.reloads);
         let count = late.filter(|at| **at + 1_000 >= changed && **at <= due);
         due + count.count() as At * TAKEOVER + 3 * self.stalled(changed, due)
@@ -187,6 +227,30 @@ impl Truth {
             .filter(|(at, _)| about.contains(at))
             .map(|(_, length)| length)
             .sum()
+    }
+
+    /// For how long some child stood still between the two.
+    pub fn stopped(&self, from: At, to: At) -> At {
+        let recent = self.stops.iter().rev().take(20);
+        let part = |(span, _): &(Span, bool)| {
+            let end = span.to.unwrap_or(to).min(to);
+            end.saturating_sub(span.from.max(from))
+        };
+        recent.map(part).sum()
+    }
+
+    /// Nobody led within the last so many ms: the leader stood still.
+    pub fn leaderless(&self, now: At, after: At) -> bool {
+        let mut recent = self.stops.iter().rev().take(20);
+        recent.any(|(span, leads)| *leads && span.meets(now, now, after))
+    }
+
+    /// DNS has failed since this name was placed where it is, or just before: nobody may know of it.
+    pub fn may_be_unknown(&self, name: usize, now: At) -> bool {
+        let mine = |f: &&Fault| f.name.is_none_or(|n| n == name);
+        let mut mine = self.faults.iter().filter(mine);
+        let placed = self.placed(name).saturating_sub(4_000);
+        mine.any(|f| f.span.to.is_none_or(|to| to >= placed) && f.span.meets(now, now, 3_000))
     }
 
     /// DNS is well, and has been for longer than any back-off lasts.
@@ -270,6 +334,32 @@ mod tests {
         truth.note(6_000, &Action::Heal(0));
         assert_eq!(truth.felt(3, 7_000, 7_100, 0).count(), 0);
         assert_eq!(truth.felt(3, 7_000, 7_100, 1_500).count(), 1);
+    }
+
+    #[test]
+    fn the_link_and_what_it_leads_to() {
+        let mut truth = Truth::new();
+        truth.note(1_000, &Action::Harm(0, Spots::Both, Harm::Vanish));
+        truth.note(2_000, &Action::LinkDown);
+        truth.note(2_100, &Action::Heal(0));
+        assert!(truth.felt(0, 3_000, 3_000, 0).all(|t| t.all));
+        assert!(truth.felt(PLAIN, 3_000, 3_000, 0).any(|t| t.all));
+        assert!(!truth.dns_is_calm(2, 3_000));
+        truth.note(3_500, &Action::LinkUp);
+        assert_eq!(truth.felt(0, 4_000, 4_000, 0).count(), 0);
+        assert!(truth.may_be_unknown(0, 6_000) && !truth.may_be_unknown(0, 7_000));
+    }
+
+    #[test]
+    fn a_leader_that_stands_still() {
+        let mut truth = Truth::new();
+        truth.note(10_000, &Action::StopLeader(4_000));
+        truth.note(11_000, &Action::Place(0, Spots::Second));
+        assert_eq!(truth.known(0, 11_000), 17_000);
+        assert_eq!(truth.stopped(12_000, 20_000), 2_000);
+        assert!(truth.leaderless(14_900, 1_000) && !truth.leaderless(15_100, 1_000));
+        truth.note(20_000, &Action::StopChild(1, 500));
+        assert!(!truth.leaderless(20_100, 1_000));
     }
 
     #[test]

@@ -209,6 +209,13 @@ impl Child {
         progress
     }
 
+    /// Whether the newest configuration has this worker as well.
+    pub fn has_newest(&self, entry: &Entry) -> bool {
+        let newest = self.board.epoch();
+        let seat = entry.planned.seat;
+        seat.is_some_and(|(id, tag)| self.board.is_taken_up(id, tag, newest))
+    }
+
     /// Counts attempts: the same number twice means that none began in between.
     pub fn attempts(&self) -> u64 {
         self.attempts.load(Ordering::Relaxed)

@@ -14,7 +14,7 @@ use crate::log;
 use crate::logic::addr::Addr;
 use crate::logic::health::{self, AddrHealth, TargetRecord};
 use crate::logic::spread::Spread;
-use crate::logic::usable::{Usable, usable};
+use crate::logic::usable::{self, Lack, Usable, usable};
 
 mod known;
 
@@ -184,8 +184,13 @@ impl Entry {
         }
         match board.read(id, tag) {
             Some(read) => (state.version, state.record) = (read.version, read.record),
-            // A slot that is another name's now will never be readable.
-            None => return !is_owner(board.owner(id), tag),
+            None if is_owner(board.owner(id), tag) => return false,
+            None => {
+                // Another name's since a reload: nobody follows it here any more. The addresses stay, for good.
+                state.version = version;
+                state.record.v4.failing_since_ms = 0;
+                state.record.v6.failing_since_ms = 0;
+            }
         }
         true
     }
@@ -207,7 +212,9 @@ impl Entry {
                 stale.for_each(|h| health::forgive(h, now));
                 (state.health_version, state.health) = (read.version, Some(read.record));
             }
-            None => return !is_owner(board.target_owner(id), tag),
+            None if is_owner(board.target_owner(id), tag) => return false,
+            // Another's since a reload: nobody probes it here any more, and no verdict must last for ever.
+            None => (state.health_version, state.health) = (version, None),
         }
         true
     }
@@ -362,13 +369,18 @@ impl Entry {
         self.has_peers.store(true, Ordering::Relaxed);
     }
 
-    /// Whether `livestale` has run out. Looks at the clock: call it at each tick of the keeper.
-    pub fn is_expired(&self) -> bool {
-        let Some(stale) = self.planned.settings.stale else {
-            return false;
-        };
+    /// Whether it has no address to use: because DNS has never given one, or `livestale` has run out. Looks at the
+    /// clock: call it at each tick of the keeper.
+    pub fn lack(&self) -> Option<Lack> {
         let state = self.state.lock();
         let families = self.planned.settings.families;
+        if self.follows_dns()
+            && state.set.is_empty()
+            && usable::is_unresolved(&state.record, families)
+        {
+            return Some(Lack::Unresolved);
+        }
+        let stale = self.planned.settings.stale?;
         let now = usable(
             &state.record,
             families,
@@ -379,7 +391,7 @@ impl Entry {
         if now != Usable::Expired && !matches!(&now, Usable::Addresses(a) if *a == state.set) {
             self.seen.fetch_sub(1, Ordering::AcqRel);
         }
-        now == Usable::Expired
+        (now == Usable::Expired).then_some(Lack::Expired)
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::wire::{Watched, Wire};
 use crate::board::{NameId, Tag, TargetId, WorkerId};
-use crate::config::params::{Probe, Settings, speaks_tls};
+use crate::config::params::{Probe, Settings};
 use crate::config::{Config, Subject};
 use crate::ffi::log::Level;
 use crate::ffi::proxy::{Server, Worker};
@@ -38,6 +39,8 @@ pub struct Planned {
     pub port: u16,
     /// mod_proxy_http2 serves it.
     pub http2: bool,
+    /// What its scheme puts on the wire.
+    pub wire: Wire,
     pub settings: Settings,
     pub source: Source,
     /// What is probed for it; None without probes.
@@ -52,6 +55,21 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// Whether requests are taken away from backends that hang.
+    pub fn moves(&self) -> bool {
+        self.settings.eager && self.is_rescued() && !self.http2
+    }
+
+    pub fn watched(&self) -> Watched {
+        if self.moves() {
+            Watched::Eagerly
+        } else if self.wire == Wire::Http {
+            Watched::AtSocket
+        } else {
+            Watched::ByFilter
+        }
+    }
+
     /// Whether its addresses are probed. mod_proxy_hcheck's workers are not, as far as is known when the
     /// configuration is read.
     pub fn wants_probes(&self) -> bool {
@@ -71,11 +89,6 @@ impl Planned {
             self.server.name(),
             self.worker.name()
         )
-    }
-
-    /// Whether its requests go over TLS.
-    pub fn over_tls(&self) -> bool {
-        speaks_tls(&self.worker.scheme())
     }
 
     /// The tag of a member that came at run time, the same in all epochs: its counts go on. Its route may be edited
@@ -252,6 +265,7 @@ fn planned(worker: Worker, server: Server, balancer: Option<&str>, settings: Set
         label: redact::url(&worker.name()),
         port: worker.port(),
         http2: worker.speaks_http2(),
+        wire: Wire::of(&worker.scheme()),
         host,
         connect_most: sets_timeout.then(|| worker.timeout(server)),
         settings,

@@ -328,6 +328,22 @@ impl Keeper {
         }
     }
 
+    /// Whether this child marks the members of its generation, which is not the newest: the one with the lowest process
+    /// id does, unless the leader is of that generation, too.
+    fn keeps_generation(&self) -> bool {
+        let (child, board) = (self.child, self.child.board);
+        if child.epoch == board.epoch() {
+            return false;
+        }
+        let leader = board.leader().pid;
+        let own = board
+            .children()
+            .filter(|(_, _, epoch)| *epoch == child.epoch);
+        let mut others = own.map(|(_, pid, _)| pid).filter(|pid| *pid != child.pid);
+        // Killed ones leave their seats taken.
+        !others.any(|pid| (pid < child.pid || pid == leader) && clock::process_exists(pid))
+    }
+
     /// Brings the status of workers in line with what is known of their addresses.
     fn mark(&mut self, busy: bool) {
         let role = if self.heartbeat_lost {
@@ -336,6 +352,8 @@ impl Keeper {
             Role::Lost { speaks }
         } else if self.leader.is_some() {
             Role::Leads
+        } else if self.keeps_generation() {
+            Role::Keeps
         } else {
             // Who wrote that a worker came back also writes that it goes down again: the leader's is down.
             Role::Follows {

@@ -1,6 +1,7 @@
 //! Which workers take requests: the health of addresses becomes HC_FAIL in mod_proxy's status.
 //!
-//! Members have one status for all children, written by the leader; plain workers have one in each child.
+//! Members have one status for all children of a generation, written by the leader (in generations before the newest one
+//! by one of their children, see [`Role::Keeps`]); plain workers have one in each child.
 //! Bits of the administrator are never touched, workers of mod_proxy_hcheck not either.
 
 use super::child::Child;
@@ -15,6 +16,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::log;
+use crate::logic::usable::Lack;
 use crate::logic::verdict::{self, Action, Member, Release, Sight, Verdict};
 
 /// What this child has to do with the status of workers.
@@ -22,7 +24,10 @@ use crate::logic::verdict::{self, Action, Member, Release, Sight, Verdict};
 pub enum Role {
     /// It leads: members too, and its log lines are for all.
     Leads,
-    /// Another one leads: plain workers only. `speaks`: this child writes the log lines.
+    /// A newer configuration is in force, whose leader has members of its own: this child marks those of its
+    /// generation, for all children that are left of that. Without a word: the leader speaks.
+    Keeps,
+    /// Another one does that: plain workers only. `speaks`: this child writes the log lines.
     Follows { speaks: bool },
     /// Nobody leads: what the module has marked is taken back.
     Lost { speaks: bool },
@@ -33,8 +38,8 @@ pub enum Role {
 pub(super) struct Mark {
     /// None before the first look.
     pub(super) verdict: Option<Verdict>,
-    /// It is out because of `livestale`.
-    pub(super) expired: bool,
+    /// It is out because of this.
+    pub(super) lack: Option<Lack>,
     release: Release,
 }
 
@@ -97,15 +102,15 @@ impl Marks {
 
     fn plain(&mut self, child: &Child, at: usize, entry: &Entry, changed: bool, role: Role) {
         let mark = &mut self.marks[at];
-        let (mut verdict, mut expired) = (mark.verdict.unwrap_or_default(), mark.expired);
+        let (mut verdict, mut lack) = (mark.verdict.unwrap_or_default(), mark.lack);
         if changed || entry.planned.settings.stale.is_some() {
-            expired = entry.is_expired();
-            verdict = verdict::balancer(&[member(entry, expired)])[0];
+            lack = entry.lack();
+            verdict = verdict::balancer(&[member(entry, lack)])[0];
             if let Some(timeout) = entry.connect_timeout() {
                 entry.planned.worker.change_connect_timeout(timeout);
             }
         }
-        mark.settle(child, entry, verdict, expired, role, 0);
+        mark.settle(child, entry, verdict, lack, role, 0);
         mark.leave_known(child, entry, role);
     }
 
@@ -113,30 +118,35 @@ impl Marks {
     fn group(&mut self, child: &Child, group: &Group, role: Role) {
         let now = clock::now_ms();
         let known: Vec<_> = group.members().collect();
-        let sights: Vec<(Member, u64)> = known
+        let sights: Vec<Seen> = known
             .iter()
             .map(|(worker, at)| sight(child, *worker, *at, now))
             .collect();
-        let members: Vec<Member> = sights.iter().map(|(member, _)| *member).collect();
+        let members: Vec<Member> = sights.iter().map(|seen| seen.member).collect();
         let observed: Vec<Option<Member>> = known
             .iter()
             .map(|(worker, at)| (*at).and_then(|at| seen_by_httpd(&child.entries[at], *worker)))
             .collect();
         let verdicts = verdict::mixed(&members, &observed);
-        for (((_, at), verdict), (member, kept)) in known.iter().zip(verdicts).zip(&sights) {
+        for (((_, at), verdict), seen) in known.iter().zip(verdicts).zip(&sights) {
             let Some(at) = *at else { continue };
             let entry = &child.entries[at];
             let mark = &mut self.marks[at];
-            mark.settle(child, entry, verdict, member.expired, role, *kept);
+            mark.settle(child, entry, verdict, seen.lack, role, seen.kept);
             mark.leave_known(child, entry, role);
-            if role == Role::Leads {
-                self.waits |= mark.release(child, at, *kept, now);
+            let releases = match role {
+                Role::Leads => true,
+                Role::Keeps => !entry.planned.settings.observe,
+                Role::Follows { .. } | Role::Lost { .. } => false,
+            };
+            if releases {
+                self.waits |= mark.release(child, at, seen.kept, now, role);
             }
             if let Some(timeout) = entry.connect_timeout() {
                 entry.planned.worker.keep_connect_timeout(timeout);
             }
         }
-        if group.recovers && role == Role::Leads {
+        if group.recovers && matches!(role, Role::Leads | Role::Keeps) {
             recover::step(child, group);
         }
     }
@@ -149,7 +159,7 @@ impl Mark {
         child: &Child,
         entry: &Entry,
         verdict: Verdict,
-        expired: bool,
+        lack: Option<Lack>,
         role: Role,
         kept: u64,
     ) {
@@ -161,7 +171,7 @@ impl Mark {
         }
         if entry.planned.settings.observe {
             let clean = clock::now_ms() >= kept;
-            return self.imagine(child, entry, verdict, expired, role, clean);
+            return self.imagine(child, entry, verdict, lack, role, clean);
         }
         let lost = matches!(role, Role::Lost { .. });
         let verdict = if lost { Verdict::In } else { verdict };
@@ -169,6 +179,7 @@ impl Mark {
         let news = before != Some(verdict);
         let loud = match role {
             Role::Leads => true,
+            Role::Keeps => false,
             Role::Follows { speaks } => speaks,
             // The member that is set free once is nobody else's to tell.
             Role::Lost { speaks } => speaks || entry.planned.member,
@@ -193,7 +204,7 @@ impl Mark {
             let states = ["last resort", "up"];
             say(child, entry, loud, Level::Notice, words, states);
         } else if changed && news {
-            self.say(child, entry, expired, loud, lost);
+            self.say(child, entry, lack, loud, lost);
         } else if changed {
             // httpd's own writes of the status are not atomic, and the balancer-manager can do everything.
             log!(
@@ -202,12 +213,15 @@ impl Mark {
                 entry.planned.label
             );
         }
-        self.expired = expired;
+        self.lack = lack;
     }
 
-    fn say(&self, child: &Child, entry: &Entry, expired: bool, loud: bool, lost: bool) {
-        let (states, level) = match self.verdict {
-            Some(Verdict::Out) => (["up", "down"], Level::Warn),
+    fn say(&self, child: &Child, entry: &Entry, lack: Option<Lack>, loud: bool, lost: bool) {
+        let (states, level) = match (self.verdict, lack) {
+            // It never was up; and that DNS fails is a line of its own.
+            (Some(Verdict::Out), Some(Lack::Unresolved)) => (["starting", "down"], Level::Notice),
+            (Some(Verdict::Out), _) => (["up", "down"], Level::Warn),
+            _ if self.lack == Some(Lack::Unresolved) => (["down", "starting"], Level::Notice),
             _ => (["down", "up"], Level::Notice),
         };
         let change = Change {
@@ -215,29 +229,37 @@ impl Mark {
             level,
             words: "",
             states,
-            why: &self.why(entry, expired, lost),
+            why: &self.why(entry, lack, lost),
         };
         tell::worker(child, entry, &change);
     }
 
     /// Readiness URL and status page look at the board.
     fn leave_known(&self, child: &Child, entry: &Entry, role: Role) {
-        if role == Role::Leads && observe::speaks(child) {
+        let speaks = match role {
+            Role::Leads => observe::speaks(child),
+            // Of workers that the newest configuration has its leader tells.
+            Role::Keeps => !child.has_newest(entry),
+            Role::Follows { .. } | Role::Lost { .. } => false,
+        };
+        if speaks {
             // mod_proxy_hcheck's are in, as far as the module goes.
             let verdict = self.verdict.unwrap_or_default();
-            child.leave_known(entry, verdict, self.expired);
+            child.leave_known(entry, verdict, self.lack);
         }
     }
 
     /// The reason for the verdict, for a log line.
-    pub(super) fn why(&self, entry: &Entry, expired: bool, lost: bool) -> String {
+    pub(super) fn why(&self, entry: &Entry, lack: Option<Lack>, lost: bool) -> String {
         let host = &entry.planned.host;
         let down = self.verdict == Some(Verdict::Out);
         if lost {
             "no child leads: what the module had marked is taken back".into()
-        } else if expired {
+        } else if lack == Some(Lack::Unresolved) {
+            format!("{host}: name not resolved yet")
+        } else if lack == Some(Lack::Expired) {
             format!("{host}: livestale: DNS has given no usable answer for longer than that")
-        } else if self.expired && !down {
+        } else if self.lack.is_some() && !down {
             format!("{host}: DNS answers")
         } else {
             entry.describe()
@@ -245,7 +267,7 @@ impl Mark {
     }
 
     /// Ends an error state that mod_proxy found and probes do not confirm. True while it waits for probes.
-    fn release(&mut self, child: &Child, at: usize, kept: u64, now: u64) -> bool {
+    fn release(&mut self, child: &Child, at: usize, kept: u64, now: u64, role: Role) -> bool {
         let entry = &child.entries[at];
         let worker = entry.planned.worker;
         if entry.planned.target.is_none() || worker.is_hchecked() {
@@ -279,7 +301,8 @@ impl Mark {
                 child.board.add(Counter::Releases, 1);
                 let words = "released from httpd's error state";
                 let states = ["httpd's error", "up"];
-                say(child, entry, true, Level::Notice, words, states);
+                let loud = role == Role::Leads;
+                say(child, entry, loud, Level::Notice, words, states);
                 return false;
             }
         }
@@ -299,26 +322,38 @@ fn say(child: &Child, entry: &Entry, loud: bool, level: Level, words: &str, stat
     tell::worker(child, entry, &change);
 }
 
-fn member(entry: &Entry, expired: bool) -> Member {
+fn member(entry: &Entry, lack: Option<Lack>) -> Member {
     Member {
         health: Some(entry.health()),
         usable: true,
         last_resort: entry.planned.settings.last_resort,
-        expired,
+        lacks_address: lack.is_some(),
     }
 }
 
-/// What the verdict needs of a member, and until when its error state must last.
-fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> (Member, u64) {
+/// What is known of a member.
+struct Seen {
+    /// What the verdict needs.
+    member: Member,
+    lack: Option<Lack>,
+    /// Until when its error state must last.
+    kept: u64,
+}
+
+fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> Seen {
     let ours = at.filter(|_| !worker.is_hchecked());
     let Some(entry) = ours.map(|at| &child.entries[at]) else {
-        return (stranger(worker), 0);
+        return Seen {
+            member: stranger(worker),
+            lack: None,
+            kept: 0,
+        };
     };
-    let kept = kept_until(child.board, entry, now);
-    let mut member = member(entry, entry.is_expired());
+    let (kept, lack) = (kept_until(child.board, entry, now), entry.lack());
+    let mut member = member(entry, lack);
     // Other errors of mod_proxy are ended by probes.
     member.usable = worker.is_open() && !(worker.is_in_error() && kept > now);
-    (member, kept)
+    Seen { member, lack, kept }
 }
 
 /// What httpd sees of a member that is only observed; None for a live one.
@@ -331,7 +366,7 @@ fn stranger(worker: Worker) -> Member {
         health: None,
         usable: worker.is_open() && !worker.is_in_error() && !worker.is_failed(),
         last_resort: false,
-        expired: false,
+        lacks_address: false,
     }
 }
 
@@ -362,8 +397,9 @@ pub fn before_children(plan: &Plan) {
     }
     // A worker with another route, or in another virtual host, is not new where its backend is known.
     for (entry, mark) in child.entries.iter().zip(&quiet.marks) {
-        let alone = || verdict::balancer(&[member(entry, entry.is_expired())])[0];
+        let lack = entry.lack();
+        let alone = || verdict::balancer(&[member(entry, lack)])[0];
         let verdict = mark.verdict.unwrap_or_else(alone);
-        child.leave_known(entry, verdict, entry.is_expired());
+        child.leave_known(entry, verdict, lack);
     }
 }

@@ -14,6 +14,7 @@ use crate::logic::addr::Addr;
 use crate::logic::event::Kind;
 use crate::logic::rescues::Teller;
 use crate::logic::retry::Cause;
+use crate::logic::usable::Lack;
 use crate::logic::verdict::Verdict;
 
 /// What was told of a worker, in one word on the board: a new leader does not tell it again.
@@ -127,7 +128,7 @@ impl Mark {
         child: &Child,
         entry: &Entry,
         verdict: Verdict,
-        expired: bool,
+        lack: Option<Lack>,
         role: Role,
         clean: bool,
     ) {
@@ -149,9 +150,9 @@ impl Mark {
                 Verdict::In if before == Verdict::LastResort => "no longer be the last resort",
                 Verdict::In => "mark up",
             };
-            entry.would(child, what, &self.why(entry, expired, false));
+            entry.would(child, what, &self.why(entry, lack, false));
         }
-        self.expired = expired;
+        self.lack = lack;
     }
 }
 

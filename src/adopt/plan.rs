@@ -59,6 +59,8 @@ struct Life {
     workers: Ledger<WorkerId>,
     /// Counts configurations here, since children can write to the board.
     epoch: u64,
+    /// What the leaders of the last configuration with live workers had to do, and the number of it.
+    last: (u64, MonitorPlan),
 }
 
 static LIFE: Mutex<Option<Life>> = Mutex::new(None);
@@ -67,6 +69,11 @@ static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
 /// Forgets the plan of the last configuration.
 pub fn reset() {
     *PLAN.lock() = None;
+}
+
+/// Whether there is anything to do in the configuration just read.
+pub fn is_made() -> bool {
+    PLAN.lock().is_some()
 }
 
 /// Takes the plan, for the child that begins.
@@ -115,6 +122,7 @@ impl Life {
             targets: Ledger::new(CAPACITY.targets),
             workers: Ledger::new(CAPACITY.workers),
             epoch: 0,
+            last: (0, MonitorPlan::default()),
         })
     }
 
@@ -122,6 +130,12 @@ impl Life {
         let (mut workers, left) = (found.live, found.left);
         let mut tasks = Tasks::of(&workers);
         self.find_slots(&mut tasks, &mut workers)?;
+        let monitor = MonitorPlan {
+            names: tasks.names,
+            targets: tasks.targets,
+            resolver: config::with(|c| c.resolver()),
+        };
+        self.last = (self.epoch, monitor.clone());
         Ok(Plan {
             board: self.board,
             epoch: self.epoch,
@@ -131,11 +145,7 @@ impl Life {
             workers,
             left,
             groups,
-            monitor: MonitorPlan {
-                names: tasks.names,
-                targets: tasks.targets,
-                resolver: config::with(|c| c.resolver()),
-            },
+            monitor,
         })
     }
 
@@ -176,8 +186,13 @@ impl Life {
                 worker.settings.rules = tasks.targets[target].rules;
             }
         }
-        for (worker, seat) in workers.iter_mut().zip(seats.slots) {
-            worker.seat = Some(seat);
+        for (worker, (id, tag)) in workers.iter_mut().zip(seats.slots) {
+            worker.seat = Some((id, tag));
+            self.board.take_up(id, tag, epoch);
+        }
+        if let Some(oldest) = oldest {
+            let (epoch, last) = &self.last;
+            tasks.add_past(last, *epoch, oldest);
         }
         Ok(())
     }

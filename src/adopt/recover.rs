@@ -25,7 +25,7 @@ pub fn are_forgiven(child: &Child, group: &Group) -> bool {
     group.recovers && (all() || needs_recovery(child, group))
 }
 
-/// Ends them, in its place. Leader only.
+/// Ends them, in its place. Who marks the members only.
 pub fn step(child: &Child, group: &Group) {
     if !needs_recovery(child, group) {
         return;

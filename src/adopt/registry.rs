@@ -4,16 +4,17 @@
 //! idle to either is one compare-and-swap, so a connection that a request picks is never shut down
 //! under it, and one that was shut down is never used by a request.
 
-use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+pub use texts::Text;
 pub use wait::Wait;
 
 use crate::logic::addr::Addr;
 
+mod texts;
 mod wait;
 
 const IDLE: u64 = 0;
@@ -42,7 +43,7 @@ pub struct Conn {
     pub port: u16,
     pub fd: i32,
     /// `peer` and `port` as text, for the environment.
-    pub text: CString,
+    pub text: Text,
     /// Address of httpd's record of the connection; 0 when that has ended.
     record: AtomicUsize,
     /// The kernel's patience with unacknowledged data is limited.
@@ -92,7 +93,7 @@ impl Conn {
             peer,
             port,
             fd,
-            text: CString::new(peer.with_port(port)).unwrap_or_default(),
+            text: Text::of(peer, port),
             record: AtomicUsize::new(record),
             limited: AtomicBool::new(false),
             reused: AtomicBool::new(false),

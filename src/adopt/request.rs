@@ -7,6 +7,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 
+use stack::{Attempt, Stack};
+
 use super::child::{self, Child};
 use super::desks::Desk;
 use super::registry::{Conn, Ended, NO_ATTEMPT};
@@ -15,27 +17,7 @@ use crate::ffi::request::{Request, Saved};
 use crate::logic::addr::Addr;
 use crate::logic::retry::Failure;
 
-/// Connections that one attempt is expected to touch at most; more cost an allocation.
-const TRACKED: usize = 2;
-
-struct Attempt {
-    request: usize,
-    /// None: a worker that is not ours, inside an attempt at one that is.
-    entry: Option<u32>,
-    /// Not the request's first.
-    again: bool,
-    /// It rescues the request.
-    rescues: bool,
-    /// The request was rescued, and is counted when it is answered.
-    rescued: bool,
-    id: u64,
-    /// What the request was like before; None if the worker is not ours.
-    saved: Option<Saved>,
-    /// How it failed on its connection.
-    failure: Option<Failure>,
-    touched: [Option<Arc<Conn>>; TRACKED],
-    more: Vec<Arc<Conn>>,
-}
+mod stack;
 
 /// The attempt on top of the stack, for the looks that each request takes often.
 struct Top {
@@ -52,9 +34,11 @@ struct Top {
     late: Cell<usize>,
 }
 
-/// What one thread knows of its attempts.
+/// What one thread knows of its attempts. In one piece: in a library that was loaded at run time each look for a
+/// thread's own variable is a call.
 struct Here {
-    stack: ManuallyDrop<RefCell<Vec<Attempt>>>,
+    top: Top,
+    stack: ManuallyDrop<RefCell<Stack>>,
     /// Where the keeper sees attempts of this thread that have no connection yet.
     desk: ManuallyDrop<OnceCell<Arc<Desk>>>,
 }
@@ -71,19 +55,10 @@ impl Drop for Here {
 }
 
 thread_local! {
-    static TOP: Top = const {
-        Top {
-            request: Cell::new(0),
-            number: Cell::new(NO_ATTEMPT),
-            fresh: Cell::new(false),
-            worker: Cell::new(0),
-            entry: Cell::new(None),
-            late: Cell::new(0),
-        }
-    };
     static HERE: Here = const {
         Here {
-            stack: ManuallyDrop::new(RefCell::new(Vec::new())),
+            top: Top::new(),
+            stack: ManuallyDrop::new(RefCell::new(Stack::new())),
             desk: ManuallyDrop::new(OnceCell::new()),
         }
     };
@@ -92,7 +67,8 @@ thread_local! {
 /// Number of the attempt under way in this thread; [`NO_ATTEMPT`] if none is at one of our workers.
 #[inline]
 pub fn number() -> u64 {
-    TOP.with(|top| top.number.get())
+    HERE.try_with(|here| here.top.number.get())
+        .unwrap_or(NO_ATTEMPT)
 }
 
 /// Whether the request of the attempt under way had a body before it, if that may not show any more.
@@ -100,25 +76,56 @@ pub fn number() -> u64 {
 pub fn had_body() -> bool {
     let had = |here: &Here| {
         let stack = here.stack.borrow();
-        let saved = stack.last().and_then(|attempt| attempt.saved);
-        saved.is_some_and(|saved| saved.has_body())
+        let ours = stack.last().filter(|attempt| attempt.entry.is_some());
+        ours.is_some_and(|attempt| attempt.saved.has_body())
     };
     HERE.try_with(had).unwrap_or(true)
 }
 
 /// The request of the attempt under way in this thread, if it is at one of our workers.
 pub fn current_request() -> Option<usize> {
-    TOP.with(|top| (top.number.get() != NO_ATTEMPT).then(|| top.request.get()))
+    HERE.try_with(|here| here.top.request_at_ours()).ok()?
 }
 
-fn top_changed(stack: &[Attempt]) {
-    let last = stack.last();
-    let ours = last.filter(|a| a.entry.is_some());
-    TOP.with(|top| {
-        top.request.set(last.map_or(0, |a| a.request));
-        top.number.set(ours.map_or(NO_ATTEMPT, |a| a.id));
-        top.fresh.set(ours.is_some_and(|a| a.rescues));
-    });
+impl Top {
+    const fn new() -> Self {
+        Self {
+            request: Cell::new(0),
+            number: Cell::new(NO_ATTEMPT),
+            fresh: Cell::new(false),
+            worker: Cell::new(0),
+            entry: Cell::new(None),
+            late: Cell::new(0),
+        }
+    }
+
+    fn request_at_ours(&self) -> Option<usize> {
+        (self.number.get() != NO_ATTEMPT).then(|| self.request.get())
+    }
+
+    fn show(&self, last: Option<&Attempt>) {
+        let ours = last.filter(|a| a.entry.is_some());
+        self.request.set(last.map_or(0, |a| a.request));
+        self.number.set(ours.map_or(NO_ATTEMPT, |a| a.id));
+        self.fresh.set(ours.is_some_and(|a| a.rescues));
+    }
+
+    /// The worker's entry, if it is live.
+    #[inline]
+    fn entry_of(&self, child: &Child, worker: Worker) -> Option<u32> {
+        let same = self.worker.get() == worker.key();
+        if let (true, Some(entry)) = (same, self.entry.get()) {
+            return Some(entry);
+        }
+        // One that is not live may be so a moment later, when it came at run time.
+        let late = child.entries.late_count();
+        if !same || self.late.get() != late {
+            self.worker.set(worker.key());
+            self.entry.set(child.entry_of(worker));
+            self.late.set(late);
+        }
+        self.entry.get()
+    }
 }
 
 /// What the scheme handler's wrapper has to do.
@@ -136,67 +143,45 @@ pub enum Enter {
 ///
 /// `remote`: the request goes to another proxy (ProxyRemote), so the worker's addresses are not used.
 pub fn enter(child: &Child, request: Request, worker: Worker, remote: bool) -> Enter {
-    let top = TOP.with(|top| top.request.get());
+    let enter = |here: &Here| enter_at(here, child, request, worker, remote);
+    HERE.try_with(enter).unwrap_or(Enter::Pass)
+}
+
+#[inline]
+fn enter_at(here: &Here, child: &Child, request: Request, worker: Worker, remote: bool) -> Enter {
+    let top = here.top.request.get();
     // The handlers that the wrapper itself runs come through the wrapper once more.
     if top == request.key() {
         return Enter::Inner;
     }
-    let entry = entry_of(child, worker).filter(|_| !remote);
+    let entry = here.top.entry_of(child, worker).filter(|_| !remote);
     let history = request.history();
     let rescued = history.as_ref().is_some_and(|h| h.is_rescued());
     if entry.is_none() && top == 0 && !rescued {
         return Enter::Pass;
     }
-    let again = history.is_some();
-    let observed = || entry.is_some_and(|at| child.observes(at));
-    let rescues = rescued && !observed();
     if let Some(at) = entry {
         child.refresh_for_request(at);
-        if let Some(history) = history {
+        if let Some(history) = &history {
             request.env_attempts(history.runs().saturating_add(1));
         }
     }
-    let attempt = Attempt {
-        request: request.key(),
-        entry,
-        again,
-        rescues,
-        rescued,
-        id: child.next_attempt(),
-        saved: entry.map(|_| request.save()),
-        failure: None,
-        touched: [const { None }; TRACKED],
-        more: Vec::new(),
-    };
-    let noted = HERE.try_with(|here| {
-        if let Some(at) = entry {
-            let desk = here.desk.get_or_init(|| child.desks.add());
-            desk.begin(attempt.id, at);
-        }
-        let mut stack = here.stack.borrow_mut();
-        stack.push(attempt);
-        top_changed(&stack);
-    });
+    let desk = entry.map(|at| (at, here.desk.get_or_init(|| child.desks.add())));
+    let mut stack = here.stack.borrow_mut();
+    let attempt = stack.push();
+    attempt.request = request.key();
+    attempt.entry = entry;
+    attempt.again = history.is_some();
+    attempt.rescues = rescued && !entry.is_some_and(|at| child.observes(at));
+    attempt.rescued = rescued;
+    attempt.id = child.next_attempt();
+    here.top.show(Some(attempt));
+    if let Some((at, desk)) = desk {
+        request.save(&mut attempt.saved);
+        desk.begin(attempt.id, at);
+    }
     let hold = entry.is_some_and(|at| child.holds(at));
-    noted.map_or(Enter::Pass, |()| Enter::Run { hold })
-}
-
-/// The worker's entry, if it is live.
-fn entry_of(child: &Child, worker: Worker) -> Option<u32> {
-    TOP.with(|top| {
-        let same = top.worker.get() == worker.key();
-        if let (true, Some(entry)) = (same, top.entry.get()) {
-            return Some(entry);
-        }
-        // One that is not live may be so a moment later, when it came at run time.
-        let late = child.entries.late_count();
-        if !same || top.late.get() != late {
-            top.worker.set(worker.key());
-            top.entry.set(child.entry_of(worker));
-            top.late.set(late);
-        }
-        top.entry.get()
-    })
+    Enter::Run { hold }
 }
 
 /// An attempt at one of our workers that is over.
@@ -204,7 +189,7 @@ fn entry_of(child: &Child, worker: Worker) -> Option<u32> {
 pub struct Over {
     pub entry: u32,
     /// What the request was like before it.
-    pub saved: Option<Saved>,
+    pub saved: Saved,
     /// How it failed on its connection, if it did.
     pub failure: Option<Failure>,
     /// The address it was at last.
@@ -212,28 +197,27 @@ pub struct Over {
 }
 
 impl Over {
-    fn of(attempt: &Attempt, entry: u32, peer: Option<Addr>) -> Self {
-        Self {
+    #[cold]
+    fn of(attempt: &Attempt, entry: u32, peer: Option<Addr>) -> Box<Self> {
+        Box::new(Self {
             entry,
             saved: attempt.saved,
             failure: attempt.failure,
             peer,
-        }
+        })
     }
 }
 
 /// The attempt of [`Enter::Run`] is over: its connections are idle again, unless the handler goes on
 /// elsewhere ([`How::Suspended`]); then they stay in use for good. None for a worker that is not ours, and
 /// for an attempt that succeeded.
-pub fn leave(child: &Child, request: Request, how: How) -> Option<Over> {
+pub fn leave(child: &Child, request: Request, how: How) -> Option<Box<Over>> {
     let leave = |here: &Here| {
         let mut stack = here.stack.borrow_mut();
         let attempt = stack.last().filter(|a| a.request == request.key())?;
         let over = over(child, request, attempt, how);
-        // In place: moving it out costs each request a copy.
-        let left = stack.len() - 1;
-        stack.truncate(left);
-        top_changed(&stack);
+        stack.pop();
+        here.top.show(stack.last());
         if let Some(desk) = here.desk.get() {
             desk.leave();
         }
@@ -248,8 +232,8 @@ pub fn leave(child: &Child, request: Request, how: How) -> Option<Over> {
 pub fn abandon(request: usize) {
     let _ = HERE.try_with(|here| {
         let mut stack = here.stack.borrow_mut();
-        stack.retain(|attempt| attempt.request != request);
-        top_changed(&stack);
+        stack.remove(request);
+        here.top.show(stack.last());
         if let Some(desk) = here.desk.get() {
             desk.leave();
         }
@@ -264,7 +248,8 @@ pub enum How {
     Suspended,
 }
 
-fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<Over> {
+#[inline]
+fn over(child: &Child, request: Request, attempt: &Attempt, how: How) -> Option<Box<Over>> {
     if attempt.rescued && how == How::Succeeded {
         child.count_rescued(request);
     }
@@ -347,39 +332,71 @@ pub fn current() -> Option<(u32, u64)> {
     HERE.try_with(top).ok().flatten()
 }
 
-/// A connection is used in this thread (or has just been opened); true when it is the first of
-/// the request's first attempt. The error: the keeper has shut it down, its next user must see it as ended.
-pub fn touch(conn: &Arc<Conn>, opened: bool) -> Result<bool, Ended> {
-    let (id, fresh) = TOP.with(|top| (top.number.get(), top.fresh.get()));
+/// A connection that the attempt under way in this thread has not used before.
+#[derive(Debug)]
+pub struct Touched {
+    /// The attempt's request; None if there is no attempt at one of our workers.
+    pub request: Option<usize>,
+    /// The first connection of the request's first attempt.
+    pub first: bool,
+    /// The request had a body before the attempt, if that may not show any more.
+    pub had_body: bool,
+}
+
+/// A connection is used in this thread (or has just been opened); None when that is known. The error: the keeper
+/// has shut it down, its next user must see it as ended.
+#[inline]
+pub fn touch(
+    conn: &Conn,
+    arc: impl FnOnce() -> Arc<Conn>,
+    opened: bool,
+) -> Result<Option<Touched>, Ended> {
+    let touch = |here: &Here| touch_at(here, conn, arc, opened);
+    HERE.try_with(touch).unwrap_or(Ok(None))
+}
+
+#[inline]
+fn touch_at(
+    here: &Here,
+    conn: &Conn,
+    arc: impl FnOnce() -> Arc<Conn>,
+    opened: bool,
+) -> Result<Option<Touched>, Ended> {
+    let id = here.top.number.get();
+    if conn.is_used_by(id) && !opened {
+        return Ok(None);
+    }
     // Other pooled connections may have met the end of the one that failed, also those to other members (all
     // were left idle as long): a rescue dials.
-    if fresh && !opened {
+    if here.top.fresh.get() && !opened {
         return Err(Ended);
     }
     let ours = (id != NO_ATTEMPT).then_some(id);
-    if !(conn.touch(ours)? || opened) || ours.is_none() {
-        return Ok(false);
+    if !(conn.touch(ours)? || opened) {
+        return Ok(None);
     }
-    let noted = HERE.try_with(|here| {
-        if let Some(desk) = here.desk.get() {
-            desk.clear();
-        }
-        let mut stack = here.stack.borrow_mut();
-        let Some(attempt) = stack.last_mut() else {
-            return false;
-        };
-        let [first, second] = &mut attempt.touched;
-        let was_none = first.is_none();
-        if was_none {
-            *first = Some(conn.clone());
-        } else if second.is_none() {
-            *second = Some(conn.clone());
-        } else {
-            attempt.more.push(conn.clone());
-        }
-        was_none && !attempt.again
-    });
-    Ok(noted.unwrap_or(false))
+    let request = here.top.request_at_ours();
+    if request.is_none() {
+        return Ok(Some(Touched {
+            request,
+            first: false,
+            had_body: false,
+        }));
+    }
+    if let Some(desk) = here.desk.get() {
+        desk.clear();
+    }
+    let mut stack = here.stack.borrow_mut();
+    let Some(attempt) = stack.last_mut() else {
+        return Ok(None);
+    };
+    let first = attempt.touched[0].is_none() && !attempt.again;
+    attempt.add(arc());
+    Ok(Some(Touched {
+        request,
+        first,
+        had_body: attempt.saved.has_body(),
+    }))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::gather::{Planned, Source};
+use super::wire::Wire;
 use crate::board::{NameId, Tag, TargetId};
 use crate::config::params::Probe;
 use crate::logic::addr::{Addr, Families};
@@ -38,9 +39,19 @@ impl Tasks {
             name_of: Vec::new(),
             target_of: Vec::new(),
         };
-        let numbered = |keys: Vec<String>| keys.into_iter().zip(0..).collect();
-        let mut names = numbered(plan.names.iter().map(|t| t.name.clone()).collect());
-        let mut targets = numbered(plan.targets.iter().map(|t| t.key.clone()).collect());
+        // What is there for the children of earlier configurations goes with them.
+        let names = plan
+            .names
+            .iter()
+            .zip(0..)
+            .filter(|(t, _)| t.until.is_none());
+        let mut names = names.map(|(t, at)| (t.name.clone(), at)).collect();
+        let targets = plan
+            .targets
+            .iter()
+            .zip(0..)
+            .filter(|(t, _)| t.until.is_none());
+        let mut targets = targets.map(|(t, at)| (t.key.clone(), at)).collect();
         for worker in workers {
             let name = match worker.source {
                 Source::Fixed(_) => None,
@@ -65,6 +76,7 @@ impl Tasks {
             want: Families::NONE,
             ttl_min: settings.ttl.min,
             ttl_max: settings.ttl.max,
+            until: None,
         };
         let at = *known.entry(host).or_insert(self.names.len());
         if at == self.names.len() {
@@ -102,6 +114,7 @@ impl Tasks {
                 port,
                 kind,
                 rules: worker.settings.rules,
+                until: None,
             });
         }
         let task = &mut self.targets[at];
@@ -119,7 +132,7 @@ fn kind_of(worker: &Planned) -> Kind {
     let settings = &worker.settings;
     kind(&Wanted {
         probe: settings.probe,
-        over_tls: worker.over_tls(),
+        over_tls: worker.wire == Wire::Tls,
         host: settings.host.as_deref().unwrap_or(&worker.host),
         port: worker.probe_port(),
         uri: &settings.uri,

@@ -7,6 +7,7 @@ use crate::ffi::clock;
 use crate::ffi::log::Level;
 use crate::log;
 use crate::logic::event::{Event, Kind};
+use crate::logic::usable::Lack;
 use crate::logic::verdict::Verdict;
 
 impl Child {
@@ -30,19 +31,24 @@ impl Child {
     }
 
     /// Leaves on the board what this leader has decided of a worker.
-    pub(super) fn leave_known(&self, entry: &Entry, verdict: Verdict, expired: bool) {
+    pub(super) fn leave_known(&self, entry: &Entry, verdict: Verdict, lack: Option<Lack>) {
         let Some((id, tag)) = entry.planned.seat else {
             return;
         };
         let known = match verdict {
-            Verdict::Out if expired => Known::Expired,
-            Verdict::Out => Known::Out,
+            Verdict::Out => match lack {
+                Some(Lack::Unresolved) => Known::Unresolved,
+                Some(Lack::Expired) => Known::Expired,
+                None => Known::Out,
+            },
             Verdict::LastResort => Known::LastResort,
             Verdict::In if entry.has_no_route() => Known::NoRoute,
             // New addresses of a worker that was in use are used at once.
-            Verdict::In if self.board.known(id, tag).0 != Known::Nothing => Known::In,
             Verdict::In if entry.is_decided() => Known::In,
-            Verdict::In => return,
+            Verdict::In => match self.board.known(id, tag).0 {
+                Known::Nothing | Known::Unresolved => Known::Nothing,
+                _ => Known::In,
+            },
         };
         self.board.set_known(id, tag, known, clock::now_ms());
     }

@@ -72,6 +72,12 @@ impl Board {
         })
     }
 
+    /// The epoch of the oldest child that is alive as far as the board knows; the highest number when there is none.
+    pub fn oldest_epoch(&self) -> u64 {
+        let epochs = self.children().map(|(_, _, epoch)| epoch);
+        epochs.min().unwrap_or(u64::MAX)
+    }
+
     /// Requests under way in all children, as they told last. Each counts with 65,536 at most, whatever its
     /// word says. A child that was killed counts until its seat is cleared.
     pub fn running(&self) -> u64 {

@@ -21,15 +21,18 @@ pub enum Known {
     Expired,
     /// This machine has no route to any of its addresses: no verdict about the backend, but no request gets there.
     NoRoute,
+    /// Out because DNS was asked and has never given an address.
+    Unresolved,
 }
 
-const ALL: [Known; 6] = [
+const ALL: [Known; 7] = [
     Known::Nothing,
     Known::In,
     Known::Out,
     Known::LastResort,
     Known::Expired,
     Known::NoRoute,
+    Known::Unresolved,
 ];
 const BITS: u32 = 8;
 
@@ -42,7 +45,8 @@ impl Board {
         (known.copied().unwrap_or_default(), word >> BITS)
     }
 
-    /// Says what is known now; the time of what is said again stays. Leader only.
+    /// Says what is known now; the time of what is said again stays. Leader only; of workers that only older
+    /// configurations have, who marks their members.
     pub fn set_known(&self, id: WorkerId, tag: Tag, known: Known, now_ms: u64) {
         if self.known(id, tag).0 == known {
             return;
@@ -53,13 +57,14 @@ impl Board {
         }
     }
 
-    /// Whether a leader has taken this worker of run time up in `epoch`: then its other slots are there as well.
+    /// Whether the configuration `epoch` has this worker. Of one of run time: a leader has taken it up then, and its
+    /// other slots are there as well.
     pub fn is_taken_up(&self, id: WorkerId, tag: Tag, epoch: u64) -> bool {
         self.worker_of(id, tag)
             .is_some_and(|words| words[WORKER_EPOCH].load(Ordering::Acquire) == epoch)
     }
 
-    /// Says so. Leader only.
+    /// Says so. The parent for its workers, the leader for those of run time.
     pub fn take_up(&self, id: WorkerId, tag: Tag, epoch: u64) {
         if let Some(words) = self.worker_of(id, tag) {
             words[WORKER_EPOCH].store(epoch, Ordering::Release);

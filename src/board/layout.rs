@@ -20,7 +20,7 @@ use super::slot::COPY_HEAD;
 pub const MAGIC: u64 = u64::from_be_bytes(*b"LIVEBORD");
 /// Number of the layout; raised with every change to what this file, `record.rs`
 /// or `health.rs` says, so that old and new code never share a board.
-pub const LAYOUT: u64 = 7;
+pub const LAYOUT: u64 = 8;
 
 pub const MAGIC_AT: usize = 0;
 pub const LAYOUT_AT: usize = 1;

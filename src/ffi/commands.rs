@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::guard::guard;
-use super::params::read_time;
+use super::params::{is_live, read_time};
 use super::proxy::Server;
-use super::{sys, text, to_pool};
+use super::{engage, sys, text, to_pool};
 use crate::config;
 use crate::config::directives::{self, Live};
 
@@ -32,6 +32,9 @@ pub unsafe extern "C" fn live_cmd_proxy_live(
     // SAFETY: httpd passes a valid cmd and C strings (the second NULL if not given).
     let (cmd, mode, template) = unsafe { (&*cmd, text(mode), text(template)) };
     answer(cmd, "ProxyLive", || {
+        if is_live(&mode) {
+            engage::engage();
+        }
         let live = Live::read(&mode, &template, place(cmd))?;
         let section = section(cmd)?;
         let server = Server::new(cmd.server).key();
@@ -80,6 +83,13 @@ pub unsafe extern "C" fn live_cmd_template(
         (&*cmd, words.collect::<Vec<String>>())
     };
     answer(cmd, "ProxyLiveTemplate", || {
+        if words
+            .iter()
+            .skip(1)
+            .any(|w| w.strip_prefix("live=").is_some_and(is_live))
+        {
+            engage::engage();
+        }
         config::with(|c| c.templates().define(&words, place(cmd), &read_time))
     })
 }

@@ -10,7 +10,8 @@ use super::request::Request;
 use super::{eager, hold, sys, tcp};
 use crate::adopt::child;
 use crate::adopt::registry::{Conn, Ended};
-use crate::adopt::request;
+use crate::adopt::request::{self, Touched};
+use crate::adopt::wire::Watched;
 use crate::board::Kick;
 use crate::logic::retry::{Cause, Failure};
 
@@ -50,12 +51,13 @@ pub(super) unsafe extern "C" fn pre_connection(c: *mut sys::conn_rec, csd: *mut 
                 tcp::watch_peer(fd, limited);
                 conn.set_limited(limited);
             }
-            let first = request::touch(&conn, true) == Ok(true);
-            say_addr(&conn, first);
+            if let Ok(Some(touched)) = request::touch(&conn, || conn.clone(), true) {
+                say_addr(&conn, &touched);
+            }
             eager::begin_wait(child, &conn);
             child.registry.add(conn.clone());
             // SAFETY: `c` is live and used by this thread only.
-            unsafe { attach(c, conn, child.moves(entry)) };
+            unsafe { attach(c, conn, child.watched_by(entry)) };
         }
         OK
     })
@@ -69,15 +71,21 @@ pub(super) fn with_request<R>(look: impl FnOnce(Request) -> R) -> Option<R> {
     Some(look(unsafe { Request::new(key as *mut sys::request_rec) }))
 }
 
-/// Tells the request whom it has reached. `first`: with the first connection of its first attempt.
-fn say_addr(conn: &Conn, first: bool) {
-    with_request(|r| {
-        if first {
-            r.env_first(&conn.text);
-        } else {
-            r.env_addr(&conn.text);
-        }
-    });
+/// Tells the request whom it has reached.
+fn say_addr(conn: &Conn, touched: &Touched) {
+    let Some(r) = request_of(touched) else { return };
+    if touched.first {
+        r.env_first(&conn.text);
+    } else {
+        r.env_addr(conn.text.as_ref());
+    }
+}
+
+/// The request of the attempt under way in this thread, as [`request::touch`] has just told it.
+fn request_of(touched: &Touched) -> Option<Request<'_>> {
+    // SAFETY: as in `with_request`; the view ends with what `touch` has told, before the handler goes on.
+    let view = |key| unsafe { Request::new(key as *mut sys::request_rec) };
+    touched.request.map(view)
 }
 
 /// Whether the peer's window is large enough for what is sent, whatever it does.
@@ -86,22 +94,20 @@ pub(super) fn sends_header_only(r: Request) -> bool {
 }
 
 /// Brings the kernel's patience in line with what the attempt that has just begun sends.
-fn fit_limit(conn: &Conn) {
-    with_request(|r| {
-        if conn.is_limited() && !r.may_have_body() {
-            return;
-        }
-        let limited = child_rescues(conn) && sends_header_only(r);
-        if limited != conn.is_limited() {
-            tcp::limit(conn.fd, limited);
-            conn.set_limited(limited);
-        }
-    });
+fn fit_limit(conn: &Conn, r: Request, had_body: bool) {
+    if conn.is_limited() && !had_body && !r.may_have_body() {
+        return;
+    }
+    let limited = child_rescues(conn) && sends_header_only(r);
+    if limited != conn.is_limited() {
+        tcp::limit(conn.fd, limited);
+        conn.set_limited(limited);
+    }
 }
 
 /// # Safety
 /// `c` is a live connection that only this thread uses.
-unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>, moves: bool) {
+unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>, watched: Watched) {
     let raw = Arc::into_raw(conn).cast_mut().cast::<c_void>();
     // SAFETY: the cleanup gives the reference back; it was registered after the socket's own, so it
     // runs before the descriptor is closed. The filter only runs while the connection's pool lives.
@@ -112,9 +118,13 @@ unsafe fn attach(c: *mut sys::conn_rec, conn: Arc<Conn>, moves: bool) {
             Some(forget),
             Some(sys::apr_pool_cleanup_null),
         );
+        if watched == Watched::AtSocket {
+            sys::live_source_attach(c, raw);
+            return;
+        }
         sys::ap_add_input_filter(FILTER.as_ptr(), raw, ptr::null_mut(), c);
         // After the other, so nearer to the network: what it makes of a late answer looks like an end there.
-        if moves {
+        if watched == Watched::Eagerly {
             eager::attach(c, raw);
         }
     }
@@ -162,7 +172,7 @@ const WAITS: sys::apr_read_type_e = sys::apr_read_type_e_APR_BLOCK_READ;
 const BYTES: sys::ap_input_mode_t = sys::ap_input_mode_t_AP_MODE_READBYTES;
 const SUCCESS: sys::apr_status_t = sys::APR_SUCCESS as sys::apr_status_t;
 
-/// The filter of each backend connection.
+/// The filter of backend connections that are not watched at their socket.
 ///
 /// The lines of a header come by the dozen (and a look ahead after each of them): they pay for the call and the
 /// test of its outcome, no more. What else is needed when they end is found in [`ended_line`].
@@ -255,10 +265,8 @@ unsafe fn other_read(
     if mode == sys::ap_input_mode_t_AP_MODE_SPECULATIVE {
         // SAFETY: httpd passes our filter with the context of `attach`, which holds a reference.
         let conn = unsafe { (*f).ctx.cast::<Conn>().cast_const() };
-        // SAFETY: as above; the reference ends before `begin_use`.
-        let known = unsafe { (*conn).is_used_by(request::number()) };
         // SAFETY: `conn` came from Arc::into_raw, and the connection's pool holds that reference.
-        if !known && unsafe { begin_use(conn) }.is_err() {
+        if unsafe { begin_use(conn) }.is_err() {
             return sys::APR_EOF as sys::apr_status_t;
         }
     }
@@ -315,12 +323,12 @@ fn gives_up(conn: &Conn) -> bool {
     !c.is_null() && unsafe { sys::live_socket_timeout(c) } > ITS_TURN_US
 }
 
-fn child_rescues(conn: &Conn) -> bool {
+pub(super) fn child_rescues(conn: &Conn) -> bool {
     child::current().is_some_and(|child| child.rescues(conn.entry))
 }
 
 /// Notes how the attempt under way in this thread has failed on this connection, which is its own.
-fn note(conn: &Conn, cause: Cause) {
+pub(super) fn note(conn: &Conn, cause: Cause) {
     let c = conn.record() as *const sys::conn_rec;
     // SAFETY: NULL, or a record that lives: it is forgotten in the cleanup of its pool (`forget`), which only the
     // thread that uses the connection runs, and this is that thread.
@@ -345,7 +353,7 @@ fn note(conn: &Conn, cause: Cause) {
 }
 
 /// What the status of a read says about the peer; None: nothing.
-fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
+pub(super) fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
     const EOF: sys::apr_status_t = sys::APR_EOF as sys::apr_status_t;
     const TIMEUP: sys::apr_status_t = sys::APR_TIMEUP as sys::apr_status_t;
     match status {
@@ -359,26 +367,31 @@ fn cause_of(status: sys::apr_status_t) -> Option<Cause> {
     }
 }
 
-/// The first look of an attempt at a pooled connection. The error: it was shut down meanwhile.
+/// A look at a pooled connection, which is an attempt's first one if it has not used it before: then true. The
+/// error: it was shut down meanwhile.
 ///
 /// # Safety
 /// `conn` came from Arc::into_raw and somebody holds that reference during the call.
-#[cold]
-unsafe fn begin_use(conn: *const Conn) -> Result<(), Ended> {
-    guard("the input filter", Ok(()), || {
-        // SAFETY: by the caller's promise; the count is raised for the Arc made here and lowered when
-        // that drops.
-        let conn = unsafe {
+pub(super) unsafe fn begin_use(conn: *const Conn) -> Result<bool, Ended> {
+    guard("the look at a connection", Ok(false), || {
+        // SAFETY: by the caller's promise.
+        let here = unsafe { &*conn };
+        // SAFETY: as above; the count is raised for the Arc made here.
+        let arc = || unsafe {
             Arc::increment_strong_count(conn);
             Arc::from_raw(conn)
         };
-        let first = request::touch(&conn, false)?;
-        conn.set_reused();
-        say_addr(&conn, first);
-        fit_limit(&conn);
-        if let Some(child) = child::current() {
-            eager::begin_wait(child, &conn);
+        let Some(touched) = request::touch(here, arc, false)? else {
+            return Ok(false);
+        };
+        here.set_reused();
+        say_addr(here, &touched);
+        if let Some(r) = request_of(&touched) {
+            fit_limit(here, r, touched.had_body);
         }
-        Ok(())
+        if let Some(child) = child::current() {
+            eager::begin_wait(child, here);
+        }
+        Ok(true)
     })
 }

@@ -1,11 +1,16 @@
 /* The module's own pages: which requests are for it, and how answers are sent. */
 #include "shim.h"
 
+/* For each request of the server, most of them for others ("proxy-server" goes furthest). */
+static int is_other(const char *name)
+{
+    return name == NULL || name[0] != 'p' || name[1] != 'r' || name[2] != 'o' || name[3] != 'x' || name[4] != 'y'
+           || name[5] != '-' || name[6] != 'l';
+}
+
 static int handler(request_rec *r)
 {
-    static const char prefix[] = "proxy-live-";
-
-    if (r->handler == NULL || strncmp(r->handler, prefix, sizeof(prefix) - 1) != 0) {
+    if (is_other(r->handler)) {
         return DECLINED;
     }
     if (strcmp(r->handler, "proxy-live-status") == 0) {

@@ -10,7 +10,7 @@ use super::hold::{self, Hold};
 use super::log::{self, Level};
 use super::proxy::{Server, Worker};
 use super::request::Request;
-use super::{address, conn, eager, handler, module, params, sys, tree};
+use super::{address, conn, eager, engage, handler, module, params, sys, tree};
 use crate::adopt::request::{self, Enter, How};
 use crate::adopt::{child, dump, gather, plan};
 use crate::config;
@@ -65,20 +65,13 @@ pub(super) unsafe extern "C" fn register(_pool: *mut sys::apr_pool_t) {
         sys::ap_hook_test_config(Some(test_config), none, none, last);
         sys::ap_hook_child_init(Some(child_init), CHILDREN.0.as_ptr(), none, last);
         sys::ap_hook_child_stopping(Some(child_stopping), none, none, first);
-        sys::ap_hook_pre_connection(Some(conn::pre_connection), none, none, last);
         conn::register_filter();
         eager::register_filter();
         hold::register();
         handler::register();
-        let loaded = sys::live_proxy_loaded() != 0;
-        if loaded {
-            sys::live_hook_scheme_handler(Some(scheme_handler));
-            sys::live_hook_post_request(Some(post_request));
-            sys::live_hook_pre_request(Some(pre_request));
-            sys::live_hook_request_status(Some(request_status));
-        }
-        PROXY_BEFORE.store(loaded, Ordering::Release);
+        PROXY_BEFORE.store(sys::live_proxy_loaded() != 0, Ordering::Release);
     }
+    engage::reset();
 }
 
 unsafe extern "C" fn pre_config(
@@ -116,7 +109,12 @@ unsafe extern "C" fn post_config(
     guard("post_config", FAILED, || {
         plan::note_configured(Server::new(main));
         match plan::make(Server::new(main)) {
-            Ok(()) => OK,
+            Ok(()) => {
+                if plan::is_made() {
+                    engage::late();
+                }
+                OK
+            }
             Err(message) => {
                 log::write(Level::Crit, &message);
                 FAILED
@@ -161,6 +159,8 @@ unsafe extern "C" fn child_init(pchild: *mut sys::apr_pool_t, main: *mut sys::se
             );
             return;
         }
+        // SAFETY: the hooks are sorted; there are no requests yet.
+        unsafe { sys::live_find_scheme_handlers() };
         for planned in &plan.workers {
             // SAFETY: mod_proxy's own child_init has run; members may not be initialized in this child
             // yet, and initializing twice is harmless (ap_proxy_initialize_worker looks).
@@ -205,7 +205,7 @@ pub fn mpm_is_stopping() -> bool {
 }
 
 /// The wrapper: runs the scheme handlers itself for a live worker, so that it sees begin and end.
-unsafe extern "C" fn scheme_handler(
+pub(super) unsafe extern "C" fn scheme_handler(
     r: *mut sys::request_rec,
     worker: *mut sys::proxy_worker,
     conf: *mut sys::proxy_server_conf,
@@ -285,7 +285,7 @@ fn after_handler(
 }
 
 /// Before mod_proxy chooses a worker; there is something to do only after an attempt has failed.
-unsafe extern "C" fn pre_request(
+pub(super) unsafe extern "C" fn pre_request(
     _worker: *mut *mut sys::proxy_worker,
     balancer: *mut *mut sys::proxy_balancer,
     r: *mut sys::request_rec,
@@ -303,9 +303,10 @@ unsafe extern "C" fn pre_request(
     DECLINED
 }
 
-/// shim.h says by which type C calls it.
+/// shim.h says by which types C calls them.
 const _: () = {
     let _ = [live_request_ends, sys::live_request_ends];
+    let _ = [live_request_status, sys::live_request_status];
 };
 
 /// The request's pool is about to end: it may never have reached its last step in mod_proxy's hands.
@@ -319,8 +320,11 @@ unsafe extern "C" fn live_request_ends(r: *mut sys::request_rec) {
     }
 }
 
-/// The last step of a request in mod_proxy's hands, also when no member was left for it.
-unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec) -> c_int {
+/// The last step of a request in mod_proxy's hands, also when no member was left for it. Called for requests with
+/// a history.
+// SAFETY: the name is this module's own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn live_request_status(status: *mut c_int, r: *mut sys::request_rec) {
     if let Some(child) = child::current() {
         guard("the request's status", (), || {
             // SAFETY: mod_proxy's request and its status, which live during the hook and are this thread's.
@@ -329,12 +333,11 @@ unsafe extern "C" fn request_status(status: *mut c_int, r: *mut sys::request_rec
             *status = rescue::last_status(request, *status);
         });
     }
-    DECLINED
 }
 
 /// `failonstatus` and `failontimeout`: mod_proxy_balancer, whose turn is next, puts the member into error
 /// for its `retry`, and that must last.
-unsafe extern "C" fn post_request(
+pub(super) unsafe extern "C" fn post_request(
     worker: *mut sys::proxy_worker,
     balancer: *mut sys::proxy_balancer,
     r: *mut sys::request_rec,

@@ -1,9 +1,13 @@
 //! The module record that httpd loads, and the check of the server that loads it.
 
 use std::cell::UnsafeCell;
+use std::ffi::CStr;
 use std::ptr;
 
 use super::{hooks, sys};
+
+/// What other modules call this one when they order their hooks.
+pub(super) const NAME: &CStr = c"mod_proxy_live.c";
 
 /// httpd writes its own fields of the record (index, handle, list) while it is single-threaded.
 #[repr(transparent)]
@@ -19,7 +23,7 @@ pub static proxy_live_module: Record = Record(UnsafeCell::new(sys::module {
     version: sys::MODULE_MAGIC_NUMBER_MAJOR as i32,
     minor_version: sys::MODULE_MAGIC_NUMBER_MINOR as i32,
     module_index: -1,
-    name: c"mod_proxy_live.c".as_ptr(),
+    name: NAME.as_ptr(),
     dynamic_load_handle: ptr::null_mut(),
     next: ptr::null_mut(),
     magic: sys::MODULE_MAGIC_COOKIE as std::ffi::c_ulong,
@@ -32,6 +36,14 @@ pub static proxy_live_module: Record = Record(UnsafeCell::new(sys::module {
     register_hooks: Some(hooks::register),
     flags: 0,
 }));
+
+/// The place that httpd has given the module in its vectors of configurations, for requests.
+#[inline]
+pub(super) fn index() -> usize {
+    // SAFETY: httpd has set it when it loaded the module, and does not change it while there are requests.
+    let index = unsafe { (*proxy_live_module.0.get()).module_index };
+    index as usize
+}
 
 /// Whether this server can run the module; the error tells the administrator what to do.
 pub fn check_server() -> Result<(), String> {

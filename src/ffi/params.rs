@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::guard::guard;
 use super::proxy::Worker;
-use super::{sys, text, to_pool};
+use super::{engage, sys, text, to_pool};
 use crate::config;
 
 /// `APR_DECLARE_OPTIONAL_FN(const char *, set_worker_hc_param, ...)` of mod_proxy.h.
@@ -63,6 +63,9 @@ unsafe extern "C" fn set_worker_param(
         let (key, value) = unsafe { (text(key), text(value)) };
         let worker = Worker::new(worker);
         let url = worker.name();
+        if key == "live" && is_live(&value) {
+            engage::engage();
+        }
         config::with(|c| c.write(worker.shared_key(), &url, &key, &value, &read_time))
     });
     match outcome {
@@ -82,6 +85,11 @@ unsafe extern "C" fn set_worker_param(
             }
         }
     }
+}
+
+/// Whether a mode (or what is not one) may make workers live.
+pub(super) fn is_live(mode: &str) -> bool {
+    !mode.eq_ignore_ascii_case("off")
 }
 
 /// httpd's own reading of a time, in microseconds; a bare number is seconds.

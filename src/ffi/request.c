@@ -115,16 +115,18 @@ int live_request_is_answered(const request_rec *r)
     return r->eos_sent || r->bytes_sent || r->sent_bodyct;
 }
 
-/* Content-..., Transfer-..., Upgrade. */
+#define INITIALS (1u << ('c' & 31) | 1u << ('t' & 31) | 1u << ('u' & 31))
+
+/* Content-..., Transfer-..., Upgrade (and what begins alike). */
 static int is_of_body(const char *key)
 {
     switch (key[0] | 0x20) {
     case 'c':
-        return strncasecmp(key, "Cont", 4) == 0;
+        return (key[1] | 0x20) == 'o' && (key[2] | 0x20) == 'n' && (key[3] | 0x20) == 't';
     case 't':
         return (key[1] | 0x20) == 'r';
     case 'u':
-        return strcasecmp(key, "Upgrade") == 0;
+        return (key[1] | 0x20) == 'p' && (key[2] | 0x20) == 'g';
     default:
         return 0;
     }
@@ -141,7 +143,8 @@ int live_request_may_have_body(const request_rec *r)
         return 1;
     }
     for (; e != end; e++) {
-        if (is_of_body(e->key)) {
+        /* Most begin with another letter. */
+        if (INITIALS >> (e->key[0] & 31) & 1 && is_of_body(e->key)) {
             return 1;
         }
     }
@@ -171,6 +174,13 @@ int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w)
 int live_request_has_status(const request_rec *r)
 {
     return apr_table_get(r->notes, "proxy-status") != NULL;
+}
+
+int live_request_has_final_status(const request_rec *r)
+{
+    const char *status = apr_table_get(r->notes, "proxy-status");
+
+    return status != NULL && *status >= '2';
 }
 
 /* What a read at the end of a connection brings: ap_core_input_filter() calls the first one a success. */
@@ -208,14 +218,16 @@ void live_request_watch_end(request_rec *r)
 
 void live_env_first(request_rec *r, const char *addr, apr_size_t size)
 {
+    apr_table_t *env = r->subprocess_env;
+
     if (r->main != NULL) {
         live_env_begin(r);
         live_env_addr(r, addr);
         return;
     }
-    apr_table_addn(r->subprocess_env, "LIVE_ATTEMPTS", "1");
-    apr_table_addn(r->subprocess_env, "LIVE_RESCUE", "");
-    apr_table_addn(r->subprocess_env, "LIVE_ADDR", apr_pmemdup(r->pool, addr, size));
+    apr_table_addn(env, "LIVE_ATTEMPTS", "1");
+    apr_table_addn(env, "LIVE_RESCUE", "");
+    apr_table_addn(env, "LIVE_ADDR", size != 0 ? apr_pmemdup(r->pool, addr, size) : addr);
 }
 
 void live_env_begin(request_rec *r)

@@ -1,11 +1,12 @@
 //! A view of the request that is being proxied.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::marker::PhantomData;
 
 use super::proxy::Worker;
-use super::sys;
+use super::{module, sys};
+use crate::adopt::registry::Text;
 use crate::logic::retry;
 
 /// httpd's request during one of its hooks: only the hook's own thread has it.
@@ -16,7 +17,7 @@ pub struct Request<'hook> {
 }
 
 /// What an attempt changes in its request and a further attempt needs back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct Saved(sys::live_saved);
 
 impl Saved {
@@ -114,12 +115,16 @@ impl Request<'_> {
         unsafe { sys::live_request_has_status(self.raw) != 0 }
     }
 
-    /// What [`Request::reset`] needs, before an attempt.
-    pub fn save(self) -> Saved {
-        let mut saved = sys::live_saved::default();
+    /// Whether that was one of a final answer.
+    pub fn has_final_status(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::live_request_has_final_status(self.raw) != 0 }
+    }
+
+    /// Notes what [`Request::reset`] needs, before an attempt.
+    pub fn save(self, saved: &mut Saved) {
         // SAFETY: as above; `saved` is written to.
-        unsafe { sys::live_request_save(self.raw, &mut saved) };
-        Saved(saved)
+        unsafe { sys::live_request_save(self.raw, &mut saved.0) };
     }
 
     /// Makes the request as it was before the attempt, as far as httpd allows: not after an answer has begun.
@@ -139,9 +144,13 @@ impl Request<'_> {
     where
         Self: 'a,
     {
-        // SAFETY: as above; what it points to lives in the request's pool and is used by this thread only. History is
-        // transparent and a cell, so any number of references may look at it.
-        unsafe { sys::live_request_of(self.raw).cast::<History>().as_ref() }
+        // SAFETY: as above, and so does the vector of the modules' configurations, in which this module has the
+        // place that httpd gave it (ap_get_module_config). What is there lives in the request's pool and is used by
+        // this thread only. History is transparent and a cell, so any number of references may look at it.
+        unsafe {
+            let places = (*self.raw).request_config.cast::<*const History>();
+            (*places.add(module::index())).as_ref()
+        }
     }
 
     /// The same, made if there is none.
@@ -153,12 +162,15 @@ impl Request<'_> {
         unsafe { &*sys::live_request_make(self.raw).cast::<History>() }
     }
 
-    /// Environment of a first attempt with a connection to `addr`.
-    pub fn env_first(self, addr: &CString) {
-        let len = addr.as_bytes_with_nul().len() as sys::apr_size_t;
-        // SAFETY: the request lives and is this thread's (see `new`); the text, of `len` bytes with its end, is
-        // copied.
-        unsafe { sys::live_env_first(self.raw, addr.as_ptr(), len) }
+    /// Environment of a first attempt with a connection to `addr`, a text that most often needs no copy.
+    pub fn env_first(self, addr: &Text) {
+        let copied = match addr {
+            Text::Kept(_) => 0,
+            Text::Own(text) => text.as_bytes_with_nul().len() as sys::apr_size_t,
+        };
+        // SAFETY: the request lives and is this thread's (see `new`); the text lives for ever, or its bytes with
+        // their end are copied.
+        unsafe { sys::live_env_first(self.raw, addr.as_ref().as_ptr(), copied) }
     }
 
     /// Environment of a first attempt without a connection.
@@ -180,7 +192,7 @@ impl Request<'_> {
     }
 
     /// Sets `LIVE_ADDR`.
-    pub fn env_addr(self, addr: &CString) {
+    pub fn env_addr(self, addr: &CStr) {
         // SAFETY: as above; the text is copied.
         unsafe { sys::live_env_addr(self.raw, addr.as_ptr()) }
     }

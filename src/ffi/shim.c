@@ -3,9 +3,10 @@
 /* mod_proxy may not be loaded: its symbols must not stop the loader before we can say so. */
 #pragma weak proxy_module
 #pragma weak proxy_hook_scheme_handler
-#pragma weak proxy_run_scheme_handler
+#pragma weak proxy_hook_get_scheme_handler
 #pragma weak proxy_hook_post_request
 #pragma weak proxy_hook_pre_request
+#pragma weak proxy_hook_get_pre_request
 #pragma weak ap_proxy_initialize_worker
 #pragma weak ap_proxy_define_worker
 #pragma weak ap_proxy_acquire_connection
@@ -46,7 +47,7 @@ void live_log(const server_rec *s, int level, const char *text)
 int live_proxy_loaded(void)
 {
     return ap_find_linked_module("mod_proxy.c") != NULL && &proxy_module != NULL && proxy_hook_scheme_handler != NULL
-           && proxy_run_scheme_handler != NULL && ap_proxy_initialize_worker != NULL
+           && proxy_hook_get_scheme_handler != NULL && ap_proxy_initialize_worker != NULL
            && ap_proxy_define_worker != NULL && ap_proxy_acquire_connection != NULL
            && ap_proxy_release_connection != NULL;
 }
@@ -66,9 +67,28 @@ proxy_server_conf *live_proxy_conf(const server_rec *s)
     return ap_get_module_config(s->module_config, &proxy_module);
 }
 
+const char *live_hooking(const char *name)
+{
+    const char *before = apr_hook_debug_current;
+
+    apr_hook_debug_current = name;
+    return before;
+}
+
+/* Whoever chooses between members does it in this hook (mod_proxy_balancer; not mod_proxy itself). */
+int live_balances(void)
+{
+    const apr_array_header_t *all = proxy_hook_get_pre_request != NULL ? proxy_hook_get_pre_request() : NULL;
+
+    return all != NULL && all->nelts > 0;
+}
+
+static proxy_HOOK_scheme_handler_t *wrapper;
+
 void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_server_conf *, char *,
                                        const char *, apr_port_t))
 {
+    wrapper = f;
     proxy_hook_scheme_handler(f, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 
@@ -81,10 +101,32 @@ void live_hook_post_request(int (*f)(proxy_worker *, proxy_balancer *, request_r
     }
 }
 
+/* The handlers behind our own. */
+static const proxy_LINK_scheme_handler_t *handlers, *handlers_end;
+
+void live_find_scheme_handlers(void)
+{
+    const apr_array_header_t *all = proxy_hook_get_scheme_handler();
+    const proxy_LINK_scheme_handler_t *link = (const proxy_LINK_scheme_handler_t *)all->elts;
+
+    handlers_end = link + all->nelts;
+    while (link != handlers_end && link->pFunc != wrapper) {
+        link++;
+    }
+    handlers = link == handlers_end ? link : link + 1;
+}
+
+/* As proxy_run_scheme_handler(), which would run our own handler once more. */
 int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
                             const char *proxyhost, apr_port_t proxyport)
 {
-    return proxy_run_scheme_handler(r, w, conf, url, proxyhost, proxyport);
+    const proxy_LINK_scheme_handler_t *link;
+    int status = DECLINED;
+
+    for (link = handlers; link != handlers_end && status == DECLINED; link++) {
+        status = link->pFunc(r, w, conf, url, proxyhost, proxyport);
+    }
+    return status;
 }
 
 apr_status_t live_initialize_worker(proxy_worker *w, server_rec *s, apr_pool_t *p)
@@ -340,7 +382,15 @@ void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros)
     __atomic_fetch_or(&s->status, PROXY_WORKER_IN_ERROR, __ATOMIC_SEQ_CST);
 }
 
-void live_hook_request_status(int (*f)(int *status, request_rec *r))
+static int request_status(int *status, request_rec *r)
 {
-    APR_OPTIONAL_HOOK(proxy, request_status, f, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    if (live_request_of(r) != NULL) {
+        live_request_status(status, r);
+    }
+    return DECLINED;
+}
+
+void live_hook_request_status(void)
+{
+    APR_OPTIONAL_HOOK(proxy, request_status, request_status, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

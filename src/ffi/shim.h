@@ -18,6 +18,7 @@
 #include "mod_proxy.h"
 #include "mod_status.h"
 #include "hold.h"
+#include "source.h"
 
 /* The command table; its functions are in Rust. */
 extern const command_rec live_commands[];
@@ -35,9 +36,15 @@ int live_proxy_loaded(void);
 int live_core_minor(void);
 int live_proxy_minor(void);
 proxy_server_conf *live_proxy_conf(const server_rec *s);
+/* Hooks registered from now on are those of the module of this name; returns the one before. */
+const char *live_hooking(const char *name);
+/* Whether there is a module for balancers. All modules have registered their hooks. */
+int live_balances(void);
 void live_hook_scheme_handler(int (*f)(request_rec *, proxy_worker *, proxy_server_conf *, char *,
                                        const char *, apr_port_t));
 void live_hook_post_request(int (*f)(proxy_worker *, proxy_balancer *, request_rec *, proxy_server_conf *));
+/* In a child, whose hooks do not change any more; before the first request. */
+void live_find_scheme_handlers(void);
 int live_run_scheme_handler(request_rec *r, proxy_worker *w, proxy_server_conf *conf, char *url,
                             const char *proxyhost, apr_port_t proxyport);
 apr_status_t live_initialize_worker(proxy_worker *w, server_rec *s, apr_pool_t *p);
@@ -82,7 +89,9 @@ void live_balancer_allow_attempts(proxy_balancer *b, int attempts);
 void live_set_in_error(proxy_worker_shared *s);
 void live_hook_pre_request(int (*f)(proxy_worker **, proxy_balancer **, request_rec *, proxy_server_conf *, char **));
 void live_extend_error(proxy_worker_shared *s, apr_interval_time_t micros);
-void live_hook_request_status(int (*f)(int *status, request_rec *r));
+/* Calls live_request_status(), which is in Rust, for requests with a history. */
+void live_hook_request_status(void);
+void live_request_status(int *status, request_rec *r);
 /* Calls f for requests whose handler (SetHandler) is one of this module's. */
 void live_hook_handler(void);
 int live_handle(request_rec *r, int which);
@@ -134,9 +143,11 @@ void live_request_ends(request_rec *r);
 int live_request_is_cut(const request_rec *r);
 int live_request_is_in_session_of(const request_rec *r, const proxy_worker *w);
 int live_request_has_status(const request_rec *r);
+int live_request_has_final_status(const request_rec *r);
 int live_brigade_is_empty(const apr_bucket_brigade *bb);
 int live_tls_failed(const conn_rec *c);
 /* Environment variables; `addr` is copied, the others are constants. */
+/* `size` 0: the text stays for ever, it is not copied. */
 void live_env_first(request_rec *r, const char *addr, apr_size_t size);
 void live_env_begin(request_rec *r);
 void live_env_addr(request_rec *r, const char *addr);

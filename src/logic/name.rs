@@ -18,6 +18,9 @@ mod event;
 /// in milliseconds. It costs no query.
 pub const HOSTS_RECHECK_MS: u64 = 60_000;
 
+/// The pause between tries of a name without any address is the one after so many failures at the longest: 4 s.
+const UNRESOLVED_BACKOFF: u32 = 3;
+
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// What the workers want of a name.
@@ -299,10 +302,17 @@ fn set_retries(record: &mut NameRecord, want: Families, now_ms: u64, rnd: u32) {
         .map(|family| family_of(record, family).failures)
         .min()
         .unwrap_or(1);
+    // Nothing can be served until it answers.
+    let unresolved = together && record.addrs.is_empty();
     for family in wanted() {
         let state = family_mut(record, family);
         if state.failing_since_ms != 0 && (state.retry_ms == 0 || together) {
             let failures = if together { least } else { state.failures };
+            let failures = if unresolved {
+                failures.min(UNRESOLVED_BACKOFF)
+            } else {
+                failures
+            };
             state.retry_ms = now_ms + schedule::backoff(failures, rnd);
         }
     }

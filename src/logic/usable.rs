@@ -7,12 +7,30 @@ use super::addr::{Addr, Families, Family};
 /// The addresses a worker may use now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Usable {
-    /// DNS never gave any: leave the worker to httpd.
+    /// DNS never gave any.
     Unknown,
     /// In the record's order, never empty.
     Addresses(Vec<Addr>),
     /// There were some, but DNS has failed for longer than `livestale`.
     Expired,
+}
+
+/// Why a worker has no address that it may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lack {
+    /// DNS was asked and has never given any.
+    Unresolved,
+    /// There were some, but DNS has failed for longer than `livestale`.
+    Expired,
+}
+
+/// Whether DNS was asked for all of `families` and has given no address of them, ever.
+pub fn is_unresolved(record: &NameRecord, families: Families) -> bool {
+    let asked = |family: Family, state: &FamilyState| {
+        !families.has(family) || state.good_ms != 0 || state.failing_since_ms != 0
+    };
+    let known = record.addrs.iter().any(|a| families.has(a.family()));
+    !known && asked(Family::V4, &record.v4) && asked(Family::V6, &record.v6)
 }
 
 /// Picks from `record` what a worker of these `families` may use at `now_ms` (monotonic).
@@ -80,6 +98,25 @@ mod tests {
         );
         let never = NameRecord::default();
         assert_eq!(usable(&never, Families::ANY, Some(1), 5), Usable::Unknown);
+    }
+
+    #[test]
+    fn unresolved_is_what_dns_was_asked_for_in_vain() {
+        let all = [Families::ANY, Families::V4, Families::V6];
+        let is = |r: &NameRecord| all.map(|families| is_unresolved(r, families));
+        let mut r = NameRecord::default();
+        assert_eq!(is(&r), [false; 3], "not asked yet");
+        r.v4.failing_since_ms = 7;
+        assert_eq!(is(&r), [false, true, false], "the other one is under way");
+        r.v6.failing_since_ms = 9;
+        assert_eq!(is(&r), [true; 3]);
+        // Only the other family has addresses, and that is all there is.
+        r.addrs.push(Addr::v6(Ipv6Addr::LOCALHOST, 0));
+        (r.v4.failing_since_ms, r.v4.good_ms) = (0, 11);
+        (r.v6.failing_since_ms, r.v6.good_ms) = (0, 11);
+        assert_eq!(is(&r), [false, true, false]);
+        // DNS fails later: what it gave stays.
+        assert_eq!(is(&record(1, 1)), [false; 3]);
     }
 
     #[test]

@@ -65,14 +65,14 @@ pub struct Member {
     pub usable: bool,
     /// `livelastresort`.
     pub last_resort: bool,
-    /// `livestale` has run out: it is out in any case.
-    pub expired: bool,
+    /// It has no address that it may use: it is out in any case.
+    pub lacks_address: bool,
 }
 
 impl Member {
     /// Down, or without addresses that may still be used.
     const fn is_down(&self) -> bool {
-        self.expired || matches!(self.health, Some(WorkerHealth::Down { .. }))
+        self.lacks_address || matches!(self.health, Some(WorkerHealth::Down { .. }))
     }
 
     /// Since when it is down, when it may nevertheless be the last resort.
@@ -81,7 +81,7 @@ impl Member {
             Some(WorkerHealth::Down {
                 hard: false,
                 since_ms,
-            }) if self.usable && self.last_resort && !self.expired => Some(since_ms),
+            }) if self.usable && self.last_resort && !self.lacks_address => Some(since_ms),
             _ => None,
         }
     }

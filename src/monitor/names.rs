@@ -80,6 +80,8 @@ struct Name<'a> {
     busy: Families,
     /// Ask for everything, due or not.
     again: bool,
+    /// No child uses it any more: not asked for.
+    retired: bool,
 }
 
 impl<'a, E: Surroundings> Names<'a, E> {
@@ -149,24 +151,44 @@ impl<'a, E: Surroundings> Names<'a, E> {
         std::mem::take(&mut self.changed)
     }
 
-    /// Asks for a name now, whatever its TTL says: an address of it failed. What is being asked for
-    /// already is not asked for twice.
+    /// Asks for a name now, whatever its TTL or the pause between tries says: an address of it failed. What is
+    /// being asked for already is not asked for twice.
     pub fn ask(&mut self, index: usize, now: u64) {
         let Some(name) = self.names.get_mut(index) else {
             return;
         };
-        // A name that DNS fails for has a schedule of its own; and what is under way is an answer too.
         if name::all_fail(&name.record, name.task.want) {
-            return;
+            // The next try comes now; what follows it keeps its pace.
+            name::hurry(&mut name.record, now);
         }
-        // What is good is out of date now; what fails keeps its time.
+        // What is good is out of date now; a family that fails alone keeps its time.
         name.record.expires_ms = name.record.expires_ms.min(now);
         self.enqueue(index, now);
+    }
+
+    /// Gives up names that no living child uses: the oldest is of the configuration `oldest`.
+    pub fn retire(&mut self, oldest: u64) {
+        for (index, name) in self.names.iter_mut().enumerate() {
+            if !name.retired && name.task.until.is_some_and(|until| until < oldest) {
+                name.retired = true;
+                if let Some(due) = name.due.take() {
+                    self.queue.remove(&(due, index));
+                }
+                let text = &name.task.name;
+                let line = format!(
+                    "name {text}: not followed any more: the last child that used it has ended"
+                );
+                self.env.log(Level::Debug, &line);
+            }
+        }
     }
 
     /// Puts a name into the queue, or to another place in it.
     fn enqueue(&mut self, index: usize, due: u64) {
         let name = &mut self.names[index];
+        if name.retired {
+            return;
+        }
         if let Some(old) = name.due.replace(due) {
             self.queue.remove(&(old, index));
         }
@@ -368,6 +390,7 @@ impl<'a> Name<'a> {
             due: None,
             busy: Families::NONE,
             again: false,
+            retired: false,
         }
     }
 

@@ -120,6 +120,11 @@ impl<'a, E: Surroundings> Prober<'a, E> {
         self.book.moved(name, addrs, now);
     }
 
+    /// Gives up targets that no living child uses: the oldest is of the configuration `oldest`.
+    pub fn retire(&mut self, oldest: u64) {
+        self.book.retire(oldest);
+    }
+
     /// Looks for kicks on the board.
     pub fn kicked(&mut self, now: u64) {
         self.book.kicked(now);

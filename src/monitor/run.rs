@@ -30,6 +30,8 @@ pub struct NameTask {
     pub want: Families,
     pub ttl_min: Duration,
     pub ttl_max: Duration,
+    /// The last configuration that wants it; None: the present one. Others are worked on for the children of theirs.
+    pub until: Option<u64>,
 }
 
 /// All that a leader has to do.
@@ -38,6 +40,14 @@ pub struct Plan {
     pub names: Vec<NameTask>,
     pub targets: Vec<TargetTask>,
     pub resolver: ResolverConfig,
+}
+
+impl Plan {
+    /// Whether some of it is for children of earlier configurations.
+    fn has_past(&self) -> bool {
+        self.names.iter().any(|task| task.until.is_some())
+            || self.targets.iter().any(|task| task.until.is_some())
+    }
 }
 
 /// What the work needs of the process around it.
@@ -84,6 +94,10 @@ pub async fn run_with(
     let mut prober = Prober::new(plan, &names, with.connector, board, env);
     let mut kicks = Kicks::new(plan, env);
     let (mut next_beat, mut next_files) = (0, env.now_ms() + FILES_MS);
+    let with_past = plan.has_past();
+    if with_past {
+        retire(board, &mut names, &mut prober);
+    }
     loop {
         let now = env.now_ms();
         if now >= next_beat {
@@ -95,6 +109,9 @@ pub async fn run_with(
         if now >= next_files {
             names.poll_files(now);
             next_files = now + FILES_MS;
+            if with_past {
+                retire(board, &mut names, &mut prober);
+            }
         }
         let due = start_due(&mut names, &mut prober, now);
         let wake = next_beat.min(next_files).min(due);
@@ -108,6 +125,13 @@ pub async fn run_with(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Gives up what only children of earlier configurations wanted that have ended.
+fn retire<E: Surroundings>(board: Board, names: &mut Names<'_, E>, prober: &mut Prober<'_, E>) {
+    let oldest = board.oldest_epoch();
+    names.retire(oldest);
+    prober.retire(oldest);
 }
 
 /// Tells names and prober of each other, starts what is due and returns when something is due next.

@@ -91,7 +91,7 @@ fn failed_attempt(
     }
     let history = r.make_history();
     history.add_run(outcome.turn);
-    history.note_body(over.saved.is_some_and(|saved| saved.has_body()));
+    history.note_body(over.saved.has_body());
     // Without a failure on a connection nothing was sent: mod_proxy does what is right.
     let observed = child.would_rescue(over.entry);
     let concerned = observed || child.rescues(over.entry);
@@ -133,9 +133,7 @@ impl Failed<'_> {
         if next == Next::Fail || !paid() {
             return self.give_up(history, &facts, deserved);
         }
-        if let Some(saved) = &self.over.saved {
-            self.r.reset(saved);
-        }
+        self.r.reset(&self.over.saved);
         self.rescued(history);
         if next == Next::SameWorker {
             if !self.failure.is_keepalive_race() {

@@ -68,7 +68,10 @@ impl<'a> Look<'a> {
             let entry = at.and_then(|at| self.child.entries.get(at));
             let own = entry.filter(|entry| !entry.planned.settings.observe);
             let error = || own.map_or_else(|| lasts(worker), |e| self.is_in_lasting_error(e));
-            match !worker.is_open() || worker.is_failed() || (!forgiven && error()) {
+            // Marked, but it is the start that it waits in.
+            let waits = own.is_some_and(|entry| self.is_unresolved(entry));
+            let failed = worker.is_failed() && !waits;
+            match !worker.is_open() || failed || (!forgiven && error()) {
                 true => Fitness::None,
                 false => own.map_or(Fitness::Usable, |entry| self.known(entry)),
             }
@@ -80,7 +83,7 @@ impl<'a> Look<'a> {
     fn of(&self, entry: &Entry) -> Fitness {
         let worker = entry.planned.worker;
         match (
-            worker.is_open() && !worker.is_failed(),
+            worker.is_open() && (!worker.is_failed() || self.is_unresolved(entry)),
             entry.planned.settings.observe,
         ) {
             (false, _) => Fitness::None,
@@ -90,15 +93,21 @@ impl<'a> Look<'a> {
         }
     }
 
+    fn decided(&self, entry: &Entry) -> Known {
+        let seat = entry.planned.seat;
+        seat.map_or(Known::In, |(id, tag)| self.child.board.known(id, tag).0)
+    }
+
+    /// Whether it is out because DNS has never given it an address.
+    fn is_unresolved(&self, entry: &Entry) -> bool {
+        !self.lost && self.decided(entry) == Known::Unresolved
+    }
+
     /// What leaders have decided.
     fn known(&self, entry: &Entry) -> Fitness {
-        let planned = &entry.planned;
-        let known = planned
-            .seat
-            .map_or(Known::In, |(id, tag)| self.child.board.known(id, tag).0);
-        match known {
-            Known::Nothing if self.patient => Fitness::Usable,
-            Known::Nothing => Fitness::Starting,
+        match self.decided(entry) {
+            Known::Nothing | Known::Unresolved if self.patient => Fitness::Usable,
+            Known::Nothing | Known::Unresolved => Fitness::Starting,
             // No child probes, nor asks DNS: as httpd sees it.
             _ if self.lost => Fitness::Usable,
             Known::LastResort => Fitness::LastResort,

@@ -155,7 +155,7 @@ fn state(child: &Child, look: &Look, entry: &Entry, time: Time) -> (State, Optio
         Known::LastResort => (State::LastResort, since),
         Known::In => (State::Up, since),
         // This child has not marked it yet.
-        Known::Out | Known::Expired => (State::Down, since),
+        Known::Out | Known::Expired | Known::Unresolved => (State::Down, since),
         Known::NoRoute => (State::Error, since),
     }
 }
@@ -169,7 +169,7 @@ fn would_be(child: &Child, entry: &Entry) -> State {
     match known(child, entry).0 {
         Known::Nothing => State::Starting,
         Known::In => State::Up,
-        Known::Out | Known::Expired => State::Down,
+        Known::Out | Known::Expired | Known::Unresolved => State::Down,
         Known::LastResort => State::LastResort,
         Known::NoRoute => State::Error,
     }
@@ -196,6 +196,12 @@ fn reason(
         State::Starting if set.is_empty() => format!("DNS has not answered for {}", planned.host),
         State::Starting => "the first probe has not ended".into(),
         State::Down if raw.is_hchecked() => "mod_proxy_hcheck".into(),
+        _ if known(child, entry).0 == Known::Unresolved => {
+            format!(
+                "name not resolved yet: DNS has no address for {}",
+                planned.host
+            )
+        }
         _ if known(child, entry).0 == Known::Expired => {
             "DNS has given no usable answer for longer than livestale".into()
         }

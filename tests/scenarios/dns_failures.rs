@@ -265,6 +265,40 @@ fn everything_is_dead_and_a_backend_returns() {
     });
 }
 
+/// DNS has failed for a while and is well again; before the module's next try, which is far away, the only address
+/// dies: the name is asked for at once.
+#[test]
+fn an_address_dies_before_the_next_try() {
+    scenario(|w: &mut World| {
+        let (a, _b) = backends();
+        set_app(w, &[IP_A]);
+        let builder = w
+            .httpd()
+            .live(FOLLOW)
+            .expect("DNS fails")
+            .expect("up -> down")
+            .expect("[proxy:error]")
+            .expect("[proxy_http:error]");
+        let httpd = start_following(builder);
+        w.dns.fail("*", Fault::ServFail);
+        // Tried 1, 2, 4 and 8 seconds after each other; then it takes 16.
+        let tries = || w.dns.count("app.test", Type::A);
+        let before = tries();
+        eventually(Duration::from_secs(24), || tries() >= before + 5);
+        w.dns.heal("*");
+        set_app(w, &[IP_B]);
+        pause(2.0);
+        assert_eq!(
+            httpd.get("/").backend,
+            "A",
+            "it was asked for before its time"
+        );
+        a.kill();
+        let took = eventually(Duration::from_secs(10), || httpd.get("/").backend == "B");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    });
+}
+
 /// httpd's own look-up publishes another address than ours: it is noticed and replaced.
 #[test]
 fn a_foreign_look_up_does_not_last() {

@@ -6,6 +6,7 @@ use super::{Child, now_s};
 use crate::adopt::gather::Planned;
 use crate::adopt::groups::Group;
 use crate::adopt::request::Over;
+use crate::adopt::wire::Watched;
 use crate::board::{Kick, RescueCount};
 use crate::ffi::clock;
 use crate::ffi::proxy::Worker;
@@ -119,8 +120,13 @@ impl Child {
 
     /// Whether requests are taken away from this worker's backends when those hang (`liverescue=eager`).
     pub fn moves(&self, entry: u32) -> bool {
-        let eager = |p: &Planned| p.settings.eager && p.is_rescued() && !p.http2;
-        self.planned(entry).is_some_and(eager)
+        self.planned(entry).is_some_and(Planned::moves)
+    }
+
+    /// How the end of its connections is seen.
+    pub fn watched_by(&self, entry: u32) -> Watched {
+        self.planned(entry)
+            .map_or(Watched::ByFilter, Planned::watched)
     }
 
     /// The worker of an entry.

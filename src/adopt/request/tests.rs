@@ -5,6 +5,7 @@ use super::*;
 fn a_thread_that_ends_leaves_its_desk() {
     let desk = Arc::<Desk>::default();
     let here = Here {
+        top: Top::new(),
         stack: ManuallyDrop::default(),
         desk: ManuallyDrop::new(OnceCell::from(desk.clone())),
     };
@@ -15,19 +16,11 @@ fn a_thread_that_ends_leaves_its_desk() {
 fn begin(request: usize, id: u64) {
     HERE.with(|here| {
         let mut stack = here.stack.borrow_mut();
-        stack.push(Attempt {
-            request,
-            entry: Some(0),
-            again: false,
-            rescues: false,
-            rescued: false,
-            id,
-            saved: None,
-            failure: None,
-            touched: [const { None }; TRACKED],
-            more: Vec::new(),
-        });
-        top_changed(&stack);
+        let attempt = stack.push();
+        attempt.request = request;
+        attempt.entry = Some(0);
+        attempt.id = id;
+        here.top.show(stack.last());
     });
 }
 

@@ -54,7 +54,7 @@ const UP: Member = Member {
     health: Some(WorkerHealth::Up),
     usable: true,
     last_resort: true,
-    expired: false,
+    lacks_address: false,
 };
 
 const fn soft(since_ms: u64) -> Member {
@@ -86,7 +86,7 @@ const fn unusable(member: Member) -> Member {
 fn who_is_in_and_who_is_out() {
     use Verdict::{In, LastResort, Out};
     let expired = |member| Member {
-        expired: true,
+        lacks_address: true,
         ..member
     };
     let strict = |member| Member {
@@ -135,7 +135,7 @@ fn a_balancer_keeps_its_last_usable_member() {
                 ..member
             };
             let expired = Member {
-                expired: true,
+                lacks_address: true,
                 ..member
             };
             [member, strict, expired]
@@ -157,7 +157,7 @@ const fn stranger(usable: bool) -> Member {
         health: None,
         usable,
         last_resort: false,
-        expired: false,
+        lacks_address: false,
     }
 }
 

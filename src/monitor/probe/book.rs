@@ -200,12 +200,27 @@ impl<E: Surroundings> Book<'_, E> {
             Err(WriteError::Overtaken) => Err(WriteError::Overtaken),
             Err(error) => {
                 // This leader is of an old configuration.
-                target.lost = true;
-                self.queue.retain(|&(_, other, _)| other != index);
-                let label = &task.label;
-                let line = format!("target {label}: not probed any more: {error}");
-                self.env.log(Level::Debug, &line);
+                self.give_up(index, &error.to_string());
                 Err(error)
+            }
+        }
+    }
+
+    fn give_up(&mut self, index: usize, why: &str) {
+        let target = &mut self.targets[index];
+        target.lost = true;
+        self.queue.retain(|&(_, other, _)| other != index);
+        let label = &target.task.label;
+        let line = format!("target {label}: not probed any more: {why}");
+        self.env.log(Level::Debug, &line);
+    }
+
+    /// Gives up targets that no living child uses: the oldest is of the configuration `oldest`.
+    pub fn retire(&mut self, oldest: u64) {
+        for index in 0..self.targets.len() {
+            let target = &self.targets[index];
+            if !target.lost && target.task.until.is_some_and(|until| until < oldest) {
+                self.give_up(index, "the last child that used it has ended");
             }
         }
     }

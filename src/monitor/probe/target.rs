@@ -73,6 +73,8 @@ pub struct TargetTask {
     pub port: u16,
     pub kind: Kind,
     pub rules: Rules,
+    /// The last configuration that wants it; None: the present one. Others are worked on for the children of theirs.
+    pub until: Option<u64>,
 }
 
 /// A target as the leader works on it.
@@ -80,7 +82,7 @@ pub struct TargetTask {
 pub struct Target<'a> {
     pub task: &'a TargetTask,
     pub record: TargetRecord,
-    /// The slot is another's now, since a reload: not probed any more.
+    /// The slot is another's now, since a reload, or no child uses it any more: not probed.
     pub lost: bool,
     /// How often requests in trouble may have it looked at.
     pub pace: Pace,

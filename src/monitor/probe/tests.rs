@@ -192,6 +192,7 @@ fn target(board: Board, id: u32, label: &str, source: Source) -> TargetTask {
         port: port.parse().unwrap(),
         kind: Kind::Tcp,
         rules: RULES,
+        until: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod serve;
 mod tls;
 
 use crate::sockets::Acceptor;
+pub(crate) use answer::body_of;
 pub use death::{Death, checksum};
 use line::Line;
 use rustls::ServerConfig;
@@ -151,7 +152,7 @@ impl Shared {
 /// The backend. Answers `200` with its name in the header `X-Backend` and the body, the checksum of the request's
 /// body in the header `X-Sum`, and the facts of the request in the body, one `key=value` per line. Query parameters
 /// of a request: `delay=ms` pause before the answer, `hold=ms` pause before the request's body is read, `bytes=n`
-/// length of the body, `drip=ms` one byte per so many ms, `status=n`, `die=word` the connection ends badly
+/// length of the body, `seed=n` it is the [`crate::payload`] of this seed, `drip=ms` one byte per so many ms, `status=n`, `die=word` the connection ends badly
 /// (`close`, `reset`, `header`, `header-close`, `body`, `body-close`: see [`Death`]), `at=name` all this at the backend
 /// of that name only.
 /// `Upgrade: websocket` is answered with 101, then bytes are echoed.

@@ -1,6 +1,7 @@
-//! A HTTP/1.1 client with one kept-alive connection.
+//! A HTTP/1.1 client with one kept-alive connection, in clear text or through TLS.
 
 use crate::http::{Head, Inbox};
+use crate::pipe::Pipe;
 use crate::request::{Framing, ID_HEADER, PIECE, Request, next_id};
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -54,7 +55,8 @@ impl Reply {
 pub struct Client {
     addr: SocketAddr,
     timeout: Duration,
-    stream: Option<Inbox<TcpStream>>,
+    secure: bool,
+    stream: Option<Inbox<Pipe>>,
     /// Requests answered on the present connection.
     pub(crate) answered: usize,
 }
@@ -65,8 +67,17 @@ impl Client {
         Client {
             addr,
             timeout,
+            secure: false,
             stream: None,
             answered: 0,
+        }
+    }
+
+    /// Through TLS, whatever the server's certificate.
+    pub fn secure(self) -> Client {
+        Client {
+            secure: true,
+            ..self
         }
     }
 
@@ -102,7 +113,7 @@ impl Client {
         }
     }
 
-    /// Sends an `Upgrade: websocket` request; on 101 the raw stream (and what came behind the head).
+    /// Without TLS: sends an `Upgrade: websocket` request; on 101 the raw stream (and what came behind the head).
     pub fn upgrade(mut self, path: &str) -> Result<TcpStream, Failure> {
         self.connect()?;
         let mut inbox = self.stream.take().expect("connected");
@@ -113,13 +124,14 @@ impl Client {
             next_id()
         );
         let head = inbox
-            .source()
+            .source_mut()
             .write_all(text.as_bytes())
             .and_then(|()| inbox.head());
         let head = head.map_err(|e| classify(&e, inbox.got))?;
         match status_of(&head.start) {
             Some(101) => inbox
                 .source()
+                .tcp()
                 .try_clone()
                 .map_err(|e| Failure::Other(e.to_string())),
             _ => Err(Failure::Other(head.start)),
@@ -128,11 +140,8 @@ impl Client {
 
     fn connect(&mut self) -> Result<(), Failure> {
         // As browsers do: a kept connection that the server has closed meanwhile is not used again.
-        if self
-            .stream
-            .as_ref()
-            .is_some_and(|s| !quiet(s.source()).unwrap_or(false))
-        {
+        let kept = self.stream.as_mut();
+        if kept.is_some_and(|s| !s.source_mut().quiet().unwrap_or(false)) {
             self.close();
         }
         if self.stream.is_none() {
@@ -145,23 +154,19 @@ impl Client {
             stream
                 .set_write_timeout(Some(self.timeout))
                 .map_err(failed)?;
-            self.stream = Some(Inbox::new(stream));
+            let pipe = match self.secure {
+                true => Pipe::secure(stream).map_err(failed)?,
+                false => Pipe::Plain(stream),
+            };
+            self.stream = Some(Inbox::new(pipe));
             self.answered = 0;
         }
         Ok(())
     }
 }
 
-/// Nothing has arrived, nor has the connection ended.
-fn quiet(stream: &TcpStream) -> io::Result<bool> {
-    stream.set_nonblocking(true)?;
-    let quiet = matches!(stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
-    stream.set_nonblocking(false)?;
-    Ok(quiet)
-}
-
 /// Sends and reads one answer; with it whether the connection may be used again.
-fn exchange(inbox: &mut Inbox<TcpStream>, request: &Request, id: u64) -> io::Result<(Reply, bool)> {
+fn exchange(inbox: &mut Inbox<Pipe>, request: &Request, id: u64) -> io::Result<(Reply, bool)> {
     let mut interim = Vec::new();
     let sent = write(inbox, head_of(request, id).as_bytes());
     let early = match request.expect {
@@ -223,12 +228,13 @@ fn head_of(request: &Request, id: u64) -> String {
 }
 
 /// Whether the server took it. One that has answered and closed did not; its answer is still to be read.
-fn write(inbox: &Inbox<TcpStream>, bytes: &[u8]) -> bool {
-    inbox.source().write_all(bytes).is_ok()
+fn write(inbox: &mut Inbox<Pipe>, bytes: &[u8]) -> bool {
+    let pipe = inbox.source_mut();
+    pipe.write_all(bytes).and_then(|()| pipe.flush()).is_ok()
 }
 
 /// Waits for 100; another answer than that is returned.
-fn go_ahead(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Result<Option<Head>> {
+fn go_ahead(inbox: &mut Inbox<Pipe>, interim: &mut Vec<u16>) -> io::Result<Option<Head>> {
     loop {
         let head = inbox.head()?;
         match status_of(&head.start) {
@@ -244,7 +250,7 @@ fn go_ahead(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Result<
     }
 }
 
-fn final_head(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Result<Head> {
+fn final_head(inbox: &mut Inbox<Pipe>, interim: &mut Vec<u16>) -> io::Result<Head> {
     loop {
         if let Some(head) = go_ahead(inbox, interim)? {
             return Ok(head);
@@ -253,11 +259,11 @@ fn final_head(inbox: &mut Inbox<TcpStream>, interim: &mut Vec<u16>) -> io::Resul
 }
 
 /// Sends the body until an answer comes before its end, as user agents do; whether it was sent whole.
-fn send_body(inbox: &Inbox<TcpStream>, request: &Request) -> io::Result<bool> {
+fn send_body(inbox: &mut Inbox<Pipe>, request: &Request) -> io::Result<bool> {
     let chunked = request.framing == Framing::Open;
     for piece in request.body.chunks(PIECE) {
         std::thread::sleep(request.pace.unwrap_or_default());
-        if !quiet(inbox.source())? {
+        if !inbox.source_mut().quiet()? {
             return Ok(false);
         }
         let sent = match chunked {

@@ -1,7 +1,8 @@
-//! A HTTP/2 client without TLS (prior knowledge): one connection, any number of requests on it at the same time.
-//! httpd needs `Protocols h2c http/1.1` and the module `http2`, which does not work under the prefork MPM.
+//! A HTTP/2 client, in clear text (prior knowledge) or through TLS: one connection, any number of requests on it at the
+//! same time. httpd needs `Protocols h2 h2c http/1.1` and the module `http2`, which does not work under the prefork MPM.
 
 use crate::client::{Failure, Reply};
+use crate::pipe;
 use crate::request::{Framing, ID_HEADER, PIECE, Request, next_id};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -11,9 +12,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
 
 /// Room for what the server sends, or large answers would wait for the client.
 const WINDOW: u32 = 1 << 20;
@@ -22,6 +25,7 @@ const WINDOW: u32 = 1 << 20;
 pub struct H2Client {
     addr: SocketAddr,
     timeout: Duration,
+    secure: bool,
     /// Requests per connection.
     most: usize,
     runtime: Handle,
@@ -52,11 +56,18 @@ impl H2Client {
         H2Client {
             addr,
             timeout,
+            secure: false,
             most: usize::MAX,
             runtime: told.recv().expect("the event loop's thread"),
             connection: Mutex::new(None),
             _end: end,
         }
+    }
+
+    /// Through TLS, whatever the server's certificate.
+    pub fn secure(mut self) -> H2Client {
+        self.secure = true;
+        self
     }
 
     /// A new connection after so many requests; those under way are finished on the old one.
@@ -97,9 +108,9 @@ impl H2Client {
     }
 
     fn begin(&self, sender: Sender, request: &Request, id: u64) -> Answered {
-        let (request, limit) = (request.clone(), self.timeout);
+        let (request, limit, secure) = (request.clone(), self.timeout, self.secure);
         self.spawn(async move {
-            match tokio::time::timeout(limit, exchange(sender, &request, id)).await {
+            match tokio::time::timeout(limit, exchange(sender, &request, id, secure)).await {
                 Ok(result) => result,
                 Err(_) => Err(Failure::Timeout),
             }
@@ -124,7 +135,7 @@ impl H2Client {
         kept.take_if(|c| c.started >= most || c.ended.load(Ordering::Relaxed));
         let connection = match kept.take() {
             Some(connection) => connection,
-            None => received(self.spawn(connect(self.addr, self.timeout)))?,
+            None => received(self.spawn(connect(self.addr, self.timeout, self.secure)))?,
         };
         let connection = kept.insert(connection);
         connection.started += 1;
@@ -141,18 +152,34 @@ fn received<T>(from: mpsc::Receiver<Result<T, Failure>>) -> Result<T, Failure> {
         .unwrap_or_else(|_| Err(Failure::Other("the event loop ended".into())))
 }
 
-async fn connect(addr: SocketAddr, limit: Duration) -> Result<Connection, Failure> {
+async fn connect(addr: SocketAddr, limit: Duration, secure: bool) -> Result<Connection, Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::Connect(e.to_string());
-    let stream = match tokio::time::timeout(limit, TcpStream::connect(addr)).await {
-        Ok(stream) => stream.map_err(|e| failed(&e))?,
-        Err(late) => return Err(failed(&late)),
+    let connecting = async {
+        let stream = TcpStream::connect(addr).await.map_err(|e| failed(&e))?;
+        stream.set_nodelay(true).map_err(|e| failed(&e))?;
+        if !secure {
+            return converse(stream).await;
+        }
+        let tls = TlsConnector::from(pipe::config(true));
+        let stream = tls.connect(pipe::front(), stream).await;
+        converse(stream.map_err(|e| failed(&e))?).await
     };
-    stream.set_nodelay(true).map_err(|e| failed(&e))?;
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(connection) => connection,
+        Err(late) => Err(failed(&late)),
+    }
+}
+
+/// Begins HTTP/2.
+async fn converse<S>(stream: S) -> Result<Connection, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(WINDOW);
     builder.initial_connection_window_size(WINDOW);
     let made = builder.handshake(stream).await;
-    let (sender, connection) = made.map_err(|e| failed(&e))?;
+    let (sender, connection) = made.map_err(|e| Failure::Connect(e.to_string()))?;
     let ended = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&ended);
     tokio::spawn(async move {
@@ -167,10 +194,15 @@ async fn connect(addr: SocketAddr, limit: Duration) -> Result<Connection, Failur
 }
 
 /// One request and its answer.
-async fn exchange(sender: Sender, request: &Request, id: u64) -> Result<Reply, Failure> {
+async fn exchange(
+    sender: Sender,
+    request: &Request,
+    id: u64,
+    secure: bool,
+) -> Result<Reply, Failure> {
     let mut sender = sender.ready().await.map_err(|e| failure(&e, false))?;
     let ends = request.body.is_empty() && request.framing != Framing::Open;
-    let sent = sender.send_request(head_of(request, id), ends);
+    let sent = sender.send_request(head_of(request, id, secure), ends);
     let (mut response, stream) = sent.map_err(|e| failure(&e, false))?;
     let mut interim = Vec::new();
     if request.expect && !ends && !go_ahead(&mut response, &mut interim).await? {
@@ -191,10 +223,11 @@ async fn exchange(sender: Sender, request: &Request, id: u64) -> Result<Reply, F
     }
 }
 
-fn head_of(request: &Request, id: u64) -> http::Request<()> {
+fn head_of(request: &Request, id: u64, secure: bool) -> http::Request<()> {
+    let scheme = if secure { "https" } else { "http" };
     let mut head = http::Request::builder()
         .method(request.method.as_str())
-        .uri(format!("http://front.test{}", request.path))
+        .uri(format!("{scheme}://front.test{}", request.path))
         .header(ID_HEADER, id);
     for (name, value) in &request.headers {
         head = head.header(name, value);

@@ -1,6 +1,6 @@
 //! A HTTP/2 backend in clear text (prior knowledge) that says who it is, remembers, and dies on command.
 
-use crate::backend::checksum;
+use crate::backend::{body_of, checksum};
 use crate::request::ID_HEADER;
 use crate::sockets::{Acceptor, reset};
 use bytes::Bytes;
@@ -105,7 +105,7 @@ struct Shared {
 }
 
 /// The backend. Answers 200 with its name in the header `X-Backend`. Query parameters of a request: `delay=ms`,
-/// `bytes=n` length of the answer's body, `open=1` its length is not told, `status=n`, `die=word` (`close`, `reset`, `head`, `body`, `stream`, `refused`: see
+/// `bytes=n` length of the answer's body, `seed=n` it is the [`crate::payload`] of this seed, `open=1` its length is not told, `status=n`, `die=word` (`close`, `reset`, `head`, `body`, `stream`, `refused`: see
 /// [`H2Death`]).
 pub struct H2Backend {
     shared: Arc<Shared>,
@@ -177,6 +177,11 @@ impl H2Backend {
     /// Every request that was read to its end, oldest first.
     pub fn seen(&self) -> Vec<H2Seen> {
         self.shared.lock().seen.clone()
+    }
+
+    /// [`H2Backend::seen`], and the list is empty afterwards: none is told twice or lost.
+    pub fn take_seen(&self) -> Vec<H2Seen> {
+        std::mem::take(&mut self.shared.lock().seen)
     }
 
     pub fn forget(&self) {
@@ -353,7 +358,8 @@ impl Shared {
         };
         let mut stream = respond.send_response(self.head(path, size), bare && death.is_none())?;
         if !bare {
-            send(&mut stream, part, death.is_none()).await?;
+            let mut body = Bytes::from(body_of(number(path, "seed"), size));
+            send(&mut stream, body.split_to(part), death.is_none()).await?;
         }
         Ok(Some(stream))
     }
@@ -391,10 +397,16 @@ async fn read(mut stream: RecvStream) -> Result<Vec<u8>, h2::Error> {
     Ok(body)
 }
 
-async fn send(stream: &mut SendStream<Bytes>, size: usize, ends: bool) -> Result<(), h2::Error> {
-    let mut left = size;
-    while left > 0 {
-        stream.reserve_capacity(left.min(PIECE));
+async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut body: Bytes,
+    ends: bool,
+) -> Result<(), h2::Error> {
+    if ends && body.is_empty() {
+        return stream.send_data(body, true);
+    }
+    while !body.is_empty() {
+        stream.reserve_capacity(body.len().min(PIECE));
         let room = match stream.capacity() {
             0 => match poll_fn(|cx| stream.poll_capacity(cx)).await {
                 Some(room) => room?,
@@ -402,12 +414,8 @@ async fn send(stream: &mut SendStream<Bytes>, size: usize, ends: bool) -> Result
             },
             room => room,
         };
-        let now = left.min(room).min(PIECE);
-        left -= now;
-        stream.send_data(Bytes::from(vec![b'.'; now]), ends && left == 0)?;
-    }
-    if ends && size == 0 {
-        stream.send_data(Bytes::new(), true)?;
+        let now = body.split_to(body.len().min(room).min(PIECE));
+        stream.send_data(now, ends && body.is_empty())?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::load::{LoadBuilder, all_at_once};
 use crate::request::Request;
 use crate::who::Who;
 use crate::{eventually, process, sanitizer};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -231,8 +231,8 @@ impl Httpd {
 
     /// Sends a signal to any process (kill -9 of a child).
     pub fn signal(&self, pid: u32, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a living server");
-        let _ = kill_process(pid, signal);
+        assert_ne!(pid, 0, "a living server");
+        process::signal(pid, signal);
     }
 
     /// kill -9.

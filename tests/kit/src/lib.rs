@@ -29,7 +29,7 @@
 //! - [`Browser`]: Chromium: what a page looks like, how wide it gets, what it fetches
 //! - [`Manager`]: balancer-manager: status of members, edits
 //! - [`Httpd`]: builder and process of a real httpd; judges its error log when it ends
-//! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind
+//! - [`Client`], [`H2Client`]: HTTP/1 and HTTP/2 clients for [`Request`]s of every kind, also through TLS
 //! - [`Load`], [`Records`]: steady load, one record per request
 //! - [`Host`], [`Program`]: further machines on a bridge of the scenario's own, programs on them or beside the servers
 //!
@@ -53,6 +53,7 @@ mod httpd;
 mod load;
 mod manager;
 mod module;
+mod pipe;
 mod process;
 mod program;
 mod raw;
@@ -79,7 +80,9 @@ pub use httpd::Httpd;
 pub use load::{Load, LoadBuilder, Pending, all_at_once};
 pub use manager::{MANAGER, Manager};
 pub use module::module_path;
-pub use process::{children_of, descriptors, memory_kib, peak_memory_kib, thread_names, threads};
+pub use process::{
+    children_of, descriptors, memory_kib, peak_memory_kib, signal, thread_names, threads,
+};
 pub use program::Program;
 pub use raw::{Answer, Content, End, Heard, Next, RawBackend, RawClient, Talk};
 pub use readers::{assert_html, assert_json, assert_openmetrics, assert_prometheus};

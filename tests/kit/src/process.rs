@@ -1,6 +1,14 @@
 //! What /proc tells about processes.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+
+/// Sends a signal; nothing happens when the process is gone.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
 
 /// Pids of the living children of `parent`, lowest first; zombies are not alive.
 pub fn children_of(parent: u32) -> Vec<u32> {

@@ -176,6 +176,24 @@ impl World {
         rewrite("/etc/hosts", &format!("{HOSTS}{lines}"));
     }
 
+    /// Makes `<name>.pem` and `<name>.key` in the scenario's directory: a certificate for a server of this name, signed
+    /// by itself.
+    pub fn certificate(&self, name: &str) {
+        let words = format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem \
+             -subj /CN={name} -addext subjectAltName=DNS:{name} -addext basicConstraints=critical,CA:FALSE"
+        );
+        let mut command = Command::new("openssl");
+        command
+            .args(words.split_whitespace())
+            .current_dir(&self.dir);
+        let output = command
+            .output()
+            .expect("openssl runs (Debian package openssl)");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl req: {said}");
+    }
+
     /// A file in the scenario's directory.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.dir.join(name);

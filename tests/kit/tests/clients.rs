@@ -1,8 +1,11 @@
 //! The kit's clients on a stock httpd: uploads of every form over HTTP/1 and HTTP/2, and what they say of trouble.
 
 use live_kit::{
-    Backend, Failure, Framing, H2Client, Httpd, Request, World, eventually, pause, scenario,
+    Backend, Client, Failure, Framing, H2Client, Httpd, Request, World, checksum, eventually,
+    pause, payload, scenario,
 };
+use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,6 +64,51 @@ fn uploads_over_http_2() {
                 _ => assert!(reply.text().contains(&length), "{}", reply.text()),
             }
         }
+    });
+}
+
+/// The same server in clear text and through TLS, HTTP/1.1 and HTTP/2 (by ALPN): what large answers hold, in both
+/// directions, and a connection that is kept.
+#[test]
+fn through_tls() {
+    scenario(|w: &mut World| {
+        let a = Backend::start("A", "127.0.0.2:9000");
+        w.certificate("front.test");
+        let text = "Protocols h2 http/1.1
+            Listen 127.0.0.1:8443
+            <VirtualHost 127.0.0.1:8443>
+                ServerName front.test
+                SSLEngine on
+                SSLCertificateFile ../front.test.pem
+                SSLCertificateKeyFile ../front.test.key
+            </VirtualHost>
+            CustomLog logs/lines.log \"%H %{SSL_PROTOCOL}x %{remote}p\"
+            ProxyPass / http://127.0.0.2:9000/";
+        let builder = w.httpd().children(1).module("http2").module("ssl");
+        let builder = builder.expect("AH01873:").expect("AH01882:");
+        let httpd = builder.config(text).start();
+        let addr = "127.0.0.1:8443".parse().expect("an address");
+        let mut one = Client::new(addr, PATIENCE).secure();
+        let two = H2Client::new(addr, PATIENCE).secure();
+        for seed in 1..4 {
+            let get = Request::get(&format!("/?seed={seed}&bytes=1000000"));
+            let post = Request::post("/", 300_000);
+            for reply in [one.send(&get), two.send(&get)] {
+                assert!(reply.expect("an answer").body == payload(seed, 1_000_000));
+            }
+            for reply in [one.send(&post), two.send(&post)] {
+                let sum = format!("{:016x}", checksum(&post.body));
+                assert_eq!(reply.expect("an answer").header("x-sum"), Some(&*sum));
+            }
+        }
+        assert_eq!(a.requests(), 12);
+        let log = || fs::read_to_string(httpd.root().join("logs/lines.log")).unwrap_or_default();
+        eventually(PATIENCE, || log().lines().count() == 12);
+        let log = log();
+        let lines: BTreeSet<&str> = log.lines().collect();
+        let of = |start: &str| lines.iter().filter(|l| l.starts_with(start)).count();
+        let tls = (of("HTTP/1.1 TLSv1"), of("HTTP/2.0 TLSv1"));
+        assert_eq!(tls, (1, 1), "one connection each: {lines:?}");
     });
 }
 

@@ -61,17 +61,7 @@ impl Drop for Server {
 
 /// Makes an RSA key and a certificate signed with it, `<name>.key` and `<name>.pem`, in the scenario's directory.
 pub fn make_certificate(w: &World, name: &str) {
-    let words = format!(
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem \
-         -subj /CN={name} -addext subjectAltName=DNS:{name} -addext basicConstraints=critical,CA:FALSE"
-    );
-    let output = Command::new("openssl")
-        .args(words.split_whitespace())
-        .current_dir(&w.dir)
-        .output()
-        .expect("openssl runs (Debian package openssl)");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl req: {said}");
+    w.certificate(name);
 }
 
 /// nginx with these `server` blocks; a path `/healthz` of each answers 200, `/down` 503, all others 200 with the name

@@ -59,6 +59,19 @@ fn nothing_usable_keeps_the_addresses() {
     }
 }
 
+/// A name without any address: nothing can be served until it answers.
+#[test]
+fn what_never_resolved_is_tried_often() {
+    let mut name = Name::new(BOUNDS);
+    let (mut now, mut pauses) = (1_000, Vec::new());
+    for _ in 0..6 {
+        let step = name.step(now, dns(SERVFAIL, TIMEOUT));
+        pauses.push((step.due_ms - now) / 1_000);
+        now = step.due_ms;
+    }
+    assert_eq!(pauses, [1, 2, 4, 4, 4, 4]);
+}
+
 #[test]
 fn the_backoff_ends_at_30_seconds_and_with_an_answer() {
     let mut name = Name::good(gives(&["10.0.0.1"], 5), Outcome::Empty);

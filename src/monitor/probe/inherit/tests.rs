@@ -58,6 +58,7 @@ fn target(board: Board, id: u32, key: &str, kind: Kind, source: Source) -> Targe
         port: 80,
         kind,
         rules: RULES,
+        until: None,
     }
 }
 
@@ -77,6 +78,7 @@ fn name(board: Board) -> NameTask {
         want: Families::ANY,
         ttl_min: Duration::from_secs(1),
         ttl_max: Duration::from_secs(9),
+        until: None,
     }
 }
 

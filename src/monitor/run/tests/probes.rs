@@ -32,6 +32,7 @@ fn target(board: Board, id: u32, label: &str, source: From) -> TargetTask {
         port: port.parse().unwrap(),
         kind: Kind::Tcp,
         rules: RULES,
+        until: None,
     }
 }
 
@@ -143,6 +144,75 @@ async fn a_dead_address_has_dns_asked_again() {
         (known.addr.to_string(), known.state),
         ("127.0.0.6".to_owned(), State::Up)
     );
+    accepting.abort();
+}
+
+/// The same while DNS has failed for so long that the next try is far away.
+#[tokio::test]
+async fn a_dead_address_has_failing_dns_asked_again() {
+    let (board, env) = (board(4), Fake::new());
+    let (listener, at) = listen("127.0.0.9:0");
+    let server = DnsServer::new(|_| ips(&["127.0.0.9"]));
+    let mut plan = plan(board, &server, &["app.test"]);
+    plan.names[0].want = Families::V4;
+    let label = format!("app.test:{}", at.port());
+    plan.targets = vec![target(board, 0, &label, From::Name(0))];
+    let accepting = accept(listener);
+    run_for(&plan, board, &env, 300).await;
+    let task = &plan.names[0];
+    let mut known = record(board, task);
+    known.v4.failing_since_ms = 1;
+    known.v4.failures = 9;
+    known.v4.retry_ms = env.now_ms() + 30_000;
+    board.write(task.id, task.tag, &known).unwrap();
+    run_for(&plan, board, &env, 500).await;
+    assert_eq!(count(&server, false), 1, "not before its time");
+    accepting.abort();
+    assert!(accepting.await.unwrap_err().is_cancelled());
+    server.set(|_| SERVFAIL);
+    run_for(&plan, board, &env, 800).await;
+    let asked = count(&server, false) - 1;
+    assert!((1..=2).contains(&asked), "{asked}: at most once a second");
+    let known = record(board, task);
+    assert_eq!(shows(&known), "127.0.0.9", "it fails on");
+    assert!(
+        known.v4.retry_ms > env.now_ms() + 20_000,
+        "and its pause is the long one"
+    );
+}
+
+/// Nobody is left of the configuration that wanted it.
+#[tokio::test]
+async fn what_no_child_uses_is_given_up() {
+    let (board, env) = (board(4), Fake::new());
+    let (listener, at) = listen("127.0.0.10:0");
+    let accepting = accept(listener);
+    let server = DnsServer::new(|_| fleeting(&["10.0.0.1"]));
+    let mut plan = plan(board, &server, &["app.test", "gone.test"]);
+    plan.targets = alone(board, at).targets;
+    plan.names[1].until = Some(3);
+    plan.targets[0].until = Some(3);
+    let asked = |name: &str| server.asked().iter().filter(|a| a.name == name).count();
+    let counts = || (asked("gone.test."), board.get(Counter::Probes));
+    let (old, new) = (board.join(100, 3).unwrap(), board.join(200, 4).unwrap());
+    run_for(&plan, board, &env, 500).await;
+    let before = counts();
+    assert!(before.0 >= 2 && before.1 >= 2, "{before:?}");
+    // While the monitor runs.
+    let leave = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        old.leave();
+    });
+    run_for(&plan, board, &env, 1_300).await;
+    leave.await.unwrap();
+    let end = counts();
+    assert!(end.0 > before.0 && end.1 > before.1, "{end:?}");
+    let others = asked("app.test.");
+    // And from the start of the next one.
+    run_for(&plan, board, &env, 500).await;
+    assert_eq!(counts(), end);
+    assert!(asked("app.test.") > others);
+    new.leave();
     accepting.abort();
 }
 

@@ -4,6 +4,7 @@ use super::Mode;
 use super::death::Death;
 use super::line::{Line, Wire};
 use crate::http::Head;
+use crate::request::payload;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(super) struct Query {
     pub(super) die: Option<Death>,
     drip: Option<Duration>,
     bytes: Option<u64>,
+    seed: Option<u64>,
     status: Option<u64>,
 }
 
@@ -38,6 +40,7 @@ impl Query {
             die: parameter(query, "die").and_then(Death::from_word),
             drip: time("drip"),
             bytes: number("bytes"),
+            seed: number("seed"),
             status: number("status"),
         }
     }
@@ -81,7 +84,7 @@ impl Answer {
             "backend={name}\nmethod={method}\npath={target}\nhost={host}\nlength={length}\nsum={sum:016x}\n"
         );
         let body = match query.bytes {
-            Some(n) => vec![b'.'; n as usize],
+            Some(n) => body_of(query.seed, n as usize),
             None => facts.into_bytes(),
         };
         let close = mode == Mode::Leave
@@ -139,6 +142,14 @@ impl Answer {
         wire.write_all(&all[..share])?;
         wire.flush()?;
         line.pause(SETTLED)
+    }
+}
+
+/// A body of this length: dots, or bytes that only this seed gives.
+pub(crate) fn body_of(seed: Option<u64>, length: usize) -> Vec<u8> {
+    match seed {
+        Some(seed) => payload(seed, length),
+        None => vec![b'.'; length],
     }
 }
 
