@@ -1,10 +1,10 @@
 //! 256 children of the prefork MPM, with and without the module in turns.
 
 use super::reach;
-use super::site::{APP, ATTEMPTS, MORTAL, MOVING, PLACES};
+use super::site::{APP, MORTAL, MOVING, PLACES};
 use super::table::Table;
 use crate::memory::{private_kib, pss_kib};
-use crate::processes::{Monitor, cpu_of};
+use crate::processes::{Monitor, exact_cpu_of};
 use live_kit::{Backend, Builder, Httpd, LoadBuilder, Mpm, World, answers, eventually, pause};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ const ROUNDS: usize = 2;
 /// Seconds of the look at an idle server.
 const IDLE: f64 = 20.0;
 const KNOWN: Duration = Duration::from_secs(20);
+/// Between two requests to each child.
+const ASK: Duration = Duration::from_millis(200);
 /// prefork itself is slow to replace children that have only just begun.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -40,10 +42,15 @@ fn server(world: &mut World, live: bool) -> Builder {
         .children(CHILDREN)
         .patience(LONG);
     let config = format!(
-        "Header always set {ATTEMPTS} \"%{{LIVE_ATTEMPTS}}e\"\nProxyPass /app/ http://{APP}/\n\
-         ProxyPass /move/ http://{MOVING}:9100/move/\nProxyPass /mortal/ http://{MORTAL}/"
+        "ProxyPass /app/ http://{APP}/
+ProxyPass /move/ http://{MOVING}:9100/move/
+\
+         ProxyPass /mortal/ http://{MORTAL}/"
     );
-    let httpd = httpd.expect("").config(&config);
+    let httpd = httpd
+        .expect("")
+        .log_level("info proxy_live:debug")
+        .config(&config);
     if live {
         httpd.live("ProxyLive on")
     } else {
@@ -83,27 +90,26 @@ fn one(world: &mut World, table: &mut Table, live: bool, mortal: &Backend) {
         add("of it the leading child, %", 1, leading);
         let name = || httpd.logged(&format!("name {MOVING}: addresses ")) > 0;
         eventually(KNOWN, name);
-        let load = || {
-            let load: LoadBuilder = httpd.load();
-            load.clients(CHILDREN)
-        };
+        world.dns.set(MOVING, answers(&[PLACES[1]], 1));
+        let moved = format!("name {MOVING}: addresses {} -> ", PLACES[0]);
+        eventually(KNOWN, || httpd.logged(&moved) > 0);
+        pause(2.0);
+        let adopted = reach::followed(&httpd, &moved, "have new addresses in this child");
         add(
-            "a move is in force in every child, ms after the DNS answer",
+            "a move: ms from the leader's line until every child dials the new place",
             1,
-            reach::moves(world, slow(load())),
+            adopted,
         );
+        let load: LoadBuilder = httpd.load().clients(CHILDREN).per_connection(usize::MAX);
+        let (told, followed) = reach::dies(&httpd, load.pause(ASK), mortal);
+        add("a death: ms until the leader says so", 1, told);
         add(
-            "a death is known in every child, ms",
+            "... ms from then until every child, asked each 200 ms, has refused a request",
             1,
-            reach::dies(&httpd, slow(load()), mortal),
+            followed,
         );
         add("... and the return, ms", 1, reach::back(&httpd, mortal));
     }
-}
-
-fn slow(load: LoadBuilder) -> LoadBuilder {
-    load.pause(Duration::from_millis(100))
-        .per_connection(usize::MAX)
 }
 
 /// Percent of a core: all children, and the leading one.
@@ -111,8 +117,8 @@ fn idle(httpd: &Httpd, live: bool) -> (f64, f64) {
     let children = httpd.children();
     let leader = live.then(|| Monitor::find(httpd).pid);
     let now = || {
-        let all = children.iter().map(|pid| cpu_of(*pid)).sum::<f64>();
-        (all, leader.map_or(0.0, cpu_of))
+        let all = children.iter().map(|pid| exact_cpu_of(*pid)).sum::<f64>();
+        (all, leader.map_or(0.0, exact_cpu_of))
     };
     let before = now();
     pause(IDLE);

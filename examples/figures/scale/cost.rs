@@ -3,7 +3,7 @@
 
 use super::site::APP;
 use super::table::Table;
-use live_kit::{Backend, Builder, Mpm, World};
+use live_kit::{Backend, Builder, Client, Mpm, World};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -44,7 +44,8 @@ fn instructions(world: &mut World, workers: usize, live: bool, requests: usize) 
     fs::set_permissions(&dir, Permissions::from_mode(0o777)).expect("its permissions");
     let out = dir.join(format!("{workers}.{live}.{requests}"));
     let mut httpd = server(world, workers, live, &out).start();
-    let mut client = httpd.client();
+    // It listens long before it serves.
+    let mut client = Client::new(httpd.addr(), LONG);
     let request = live_kit::Request::get("/app/");
     for _ in 0..requests {
         assert_eq!(client.send(&request).expect("an answer").status, 200);

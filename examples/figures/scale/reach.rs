@@ -1,10 +1,12 @@
 //! How soon every child acts on news, as requests to each of them show.
 
-use super::site::{self, ATTEMPTS, MOVING, PLACES};
+use super::site::{self, MOVING, PLACES};
 use live_kit::{Backend, Httpd, LoadBuilder, Records, World, answers, eventually, pause};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// Seconds.
+const DAY: f64 = 86_400.0;
 const LONG: Duration = Duration::from_secs(30);
 
 /// The name moves; milliseconds from the DNS answer that said so until the last child's first answer from the new
@@ -26,17 +28,48 @@ pub fn moves(world: &World, load: LoadBuilder) -> f64 {
     last(&records, asked, |backend| backend == new)
 }
 
-/// The application is killed; milliseconds until the last child answers 503 without trying.
-pub fn dies(httpd: &Httpd, load: LoadBuilder, mortal: &Backend) -> f64 {
-    let load = steady(load, "/mortal/").identity(ATTEMPTS).start();
+/// The application is killed; milliseconds until the leader says so, and from then on until the last child refuses a
+/// request without trying, as httpd's own lines tell.
+pub fn dies(httpd: &Httpd, load: LoadBuilder, mortal: &Backend) -> (f64, f64) {
+    let load = steady(load, "/mortal/").start();
     pause(1.0);
     let killed = Instant::now();
     mortal.kill();
-    let known = || httpd.logged(&format!("worker http://{}/: up -> down", site::MORTAL)) > 0;
-    eventually(LONG, known);
+    let verdict = format!("worker http://{}/: up -> down", site::MORTAL);
+    eventually(LONG, || httpd.logged(&verdict) > 0);
+    let told = 1e3 * killed.elapsed().as_secs_f64();
     pause(2.0);
-    let records = load.stop();
-    last(&records, killed, |attempts| attempts != "1")
+    drop(load.stop());
+    let refused = format!("disabled connection for ({})", site::MORTAL);
+    (told, followed(httpd, &verdict, &refused))
+}
+
+/// Milliseconds from the last line with `verdict` until each child has written one with `then`; the last of them.
+pub fn followed(httpd: &Httpd, verdict: &str, then: &str) -> f64 {
+    let log = httpd.error_log();
+    let from = log.rfind(verdict).unwrap_or(0);
+    let from = log[..from].rfind('\n').map_or(0, |end| end + 1);
+    let began = clock(&log[from..]);
+    let mut first: BTreeMap<u32, f64> = BTreeMap::new();
+    for line in log[from..].lines().filter(|line| line.contains(then)) {
+        let after = (clock(line) - began).rem_euclid(DAY);
+        first.entry(pid(line)).or_insert(1e3 * after);
+    }
+    let after = |pid: &u32| first.get(pid).copied().unwrap_or(f64::INFINITY);
+    httpd.children().iter().map(after).fold(0.0, f64::max)
+}
+
+/// The time of day of a line of the error log, in seconds.
+fn clock(line: &str) -> f64 {
+    let time = line.split(' ').nth(3).unwrap_or_default().split(':');
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    time.fold(0.0, |sum, part| 60.0 * sum + number(part))
+}
+
+fn pid(line: &str) -> u32 {
+    let rest = line.split("[pid ").nth(1).unwrap_or_default();
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// It returns; milliseconds until a request succeeds.
@@ -49,8 +82,6 @@ pub fn back(httpd: &Httpd, mortal: &Backend) -> f64 {
 
 fn steady(load: LoadBuilder, path: &str) -> LoadBuilder {
     load.path(path)
-        .pause(Duration::from_millis(1))
-        .per_connection(20)
 }
 
 /// Milliseconds from `since` until the end of the first answer of this kind, of the child where it came last. A child

@@ -15,8 +15,6 @@ pub const MOVING: &str = "move.test";
 pub const PORTS: std::ops::Range<u16> = 9_000..9_008;
 /// Counted up at each reload: tells the answers of the new generation.
 pub const GENERATION: &str = "x-generation";
-/// How many backends httpd tried for an answer: none any more when a child knows that there is nobody.
-pub const ATTEMPTS: &str = "x-attempts";
 
 /// Gives all names of so many workers their addresses.
 pub fn set_names(world: &World, workers: usize, ttl: u32) {
@@ -41,10 +39,7 @@ pub fn server(world: &mut World, workers: usize, live: bool) -> Builder {
 }
 
 fn config(workers: usize) -> String {
-    let mut text = format!(
-        "<Location /ready>\nSetHandler proxy-live-ready\n</Location>\n\
-         Header always set {ATTEMPTS} \"%{{LIVE_ATTEMPTS}}e\"\n"
-    );
+    let mut text = format!("<Location /ready>\nSetHandler proxy-live-ready\n</Location>\n");
     let each = workers / HOSTS;
     for at in 0..HOSTS {
         let all: Vec<usize> = (at * each..(at + 1) * each).collect();

@@ -4,7 +4,7 @@ use super::reach;
 use super::site::{self, APP, GENERATION, MORTAL, PLACES};
 use super::table::Table;
 use crate::memory;
-use crate::processes::{Monitor, board_kib, cpu_of, serving_cpu};
+use crate::processes::{Monitor, board_kib, exact_cpu_of, serving_cpu};
 use live_kit::{Backend, Httpd, LoadBuilder, Signal, World, eventually, pause};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -169,15 +169,16 @@ impl One<'_> {
             1,
             moved,
         );
-        let died = reach::dies(httpd, load(), mortal);
-        self.add("a death is known in every child, ms", 1, died);
+        let (told, followed) = reach::dies(httpd, load(), mortal);
+        self.add("a death: ms until the leader says so", 1, told);
+        self.add("... ms from then until every child acts on it", 1, followed);
         let back = reach::back(httpd, mortal);
         self.add("... and the return, ms", 1, back);
     }
 
     fn idle(&mut self, httpd: &Httpd) {
         let children = httpd.children();
-        let all = || children.iter().map(|pid| cpu_of(*pid)).sum::<f64>();
+        let all = || children.iter().map(|pid| exact_cpu_of(*pid)).sum::<f64>();
         let monitor = self.live.then(|| Monitor::find(httpd));
         let leading = || monitor.as_ref().map_or(0.0, Monitor::cpu);
         let before = (all(), leading());
