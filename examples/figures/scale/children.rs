@@ -47,12 +47,11 @@ ProxyPass /move/ http://{MOVING}:9100/move/
 \
          ProxyPass /mortal/ http://{MORTAL}/"
     );
-    let httpd = httpd
-        .expect("")
-        .log_level("info proxy_live:debug")
-        .config(&config);
+    let httpd = httpd.expect("").config(&config);
     if live {
-        httpd.live("ProxyLive on")
+        httpd
+            .log_level("info proxy_live:debug")
+            .live("ProxyLive on")
     } else {
         httpd
     }

@@ -39,7 +39,7 @@ pub fn server(world: &mut World, workers: usize, live: bool) -> Builder {
 }
 
 fn config(workers: usize) -> String {
-    let mut text = format!("<Location /ready>\nSetHandler proxy-live-ready\n</Location>\n");
+    let mut text = String::from("<Location /ready>\nSetHandler proxy-live-ready\n</Location>\n");
     let each = workers / HOSTS;
     for at in 0..HOSTS {
         let all: Vec<usize> = (at * each..(at + 1) * each).collect();
