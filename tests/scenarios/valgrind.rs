@@ -91,20 +91,26 @@ fn wait_found(httpd: &Httpd, name: &str) {
     eventually(Duration::from_secs(30), || httpd.logged(&line) > 0);
 }
 
+/// A httpd with the name that moves and the pool, that knows all names.
+fn moving(w: &mut World, log: &Path) -> Httpd {
+    w.dns.set("c.test", answers(&["127.0.0.4"], 600));
+    w.dns.set("d.test", answers(&["127.0.0.5"], 600));
+    let text = format!("{POOL}\n{QUICK_TTL}");
+    let httpd = troubled(watched(w, log).live(&text)).start();
+    for name in ["app.test", "c.test", "d.test"] {
+        wait_found(&httpd, name);
+    }
+    httpd
+}
+
 /// One httpd (a single process) that serves all requests while the name moves so often, and a member of a pool dies
 /// after each [`BETWEEN`] moves.
 fn run(w: &mut World, moves: usize, requests: usize) -> Verdict {
     let (a, b) = backends();
     let (c, d) = (backend("C", "127.0.0.4"), backend("D", "127.0.0.5"));
     set_now(w, 0);
-    w.dns.set("c.test", answers(&["127.0.0.4"], 600));
-    w.dns.set("d.test", answers(&["127.0.0.5"], 600));
     let log = w.dir.join(format!("memcheck-{moves}.log"));
-    let text = format!("{POOL}\n{QUICK_TTL}");
-    let mut httpd = troubled(watched(w, &log).live(&text)).start();
-    for name in ["app.test", "c.test", "d.test"] {
-        wait_found(&httpd, name);
-    }
+    let mut httpd = moving(w, &log);
     wait_probed(&[&c, &d]);
     // New connections: under valgrind the event MPM soon thinks that it is busy and then ends kept-alive ones.
     let both = ["/", "/mortal/"].map(Request::get);
