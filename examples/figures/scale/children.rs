@@ -9,7 +9,7 @@ use live_kit::{Backend, Builder, Httpd, LoadBuilder, Mpm, World, answers, eventu
 use std::time::{Duration, Instant};
 
 const CHILDREN: usize = 256;
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// Seconds of the look at an idle server.
 const IDLE: f64 = 20.0;
 const KNOWN: Duration = Duration::from_secs(20);
@@ -93,20 +93,22 @@ fn one(world: &mut World, table: &mut Table, live: bool, mortal: &Backend) {
         let moved = format!("name {MOVING}: addresses {} -> ", PLACES[0]);
         eventually(KNOWN, || httpd.logged(&moved) > 0);
         pause(2.0);
-        let adopted = reach::followed(&httpd, &moved, "have new addresses in this child");
+        let (adopted, count) = reach::followed(&httpd, &moved, "have new addresses in this child");
         add(
             "a move: ms from the leader's line until every child dials the new place",
             1,
             adopted,
         );
+        add("... so many children", 0, count as f64);
         let load: LoadBuilder = httpd.load().clients(CHILDREN).per_connection(usize::MAX);
-        let (told, followed) = reach::dies(&httpd, load.pause(ASK), mortal);
+        let (told, (followed, refused)) = reach::dies(&httpd, load.pause(ASK), mortal);
         add("a death: ms until the leader says so", 1, told);
         add(
             "... ms from then until every child, asked each 200 ms, has refused a request",
             1,
             followed,
         );
+        add("... so many children have refused one", 0, refused as f64);
         add("... and the return, ms", 1, reach::back(&httpd, mortal));
     }
 }

@@ -30,7 +30,7 @@ pub fn moves(world: &World, load: LoadBuilder) -> f64 {
 
 /// The application is killed; milliseconds until the leader says so, and from then on until the last child refuses a
 /// request without trying, as httpd's own lines tell.
-pub fn dies(httpd: &Httpd, load: LoadBuilder, mortal: &Backend) -> (f64, f64) {
+pub fn dies(httpd: &Httpd, load: LoadBuilder, mortal: &Backend) -> (f64, (f64, usize)) {
     let load = steady(load, "/mortal/").start();
     pause(1.0);
     let killed = Instant::now();
@@ -44,8 +44,9 @@ pub fn dies(httpd: &Httpd, load: LoadBuilder, mortal: &Backend) -> (f64, f64) {
     (told, followed(httpd, &verdict, &refused))
 }
 
-/// Milliseconds from the last line with `verdict` until each child has written one with `then`; the last of them.
-pub fn followed(httpd: &Httpd, verdict: &str, then: &str) -> f64 {
+/// Milliseconds from the last line with `verdict` until each child has written one with `then`: the last of them, and
+/// how many of the children that are there now have.
+pub fn followed(httpd: &Httpd, verdict: &str, then: &str) -> (f64, usize) {
     let log = httpd.error_log();
     let from = log.rfind(verdict).unwrap_or(0);
     let from = log[..from].rfind('\n').map_or(0, |end| end + 1);
@@ -55,8 +56,9 @@ pub fn followed(httpd: &Httpd, verdict: &str, then: &str) -> f64 {
         let after = (clock(line) - began).rem_euclid(DAY);
         first.entry(pid(line)).or_insert(1e3 * after);
     }
-    let after = |pid: &u32| first.get(pid).copied().unwrap_or(f64::INFINITY);
-    httpd.children().iter().map(after).fold(0.0, f64::max)
+    let children = httpd.children();
+    let after = children.iter().filter_map(|pid| first.get(pid).copied());
+    (after.clone().fold(0.0, f64::max), after.count())
 }
 
 /// The time of day of a line of the error log, in seconds.

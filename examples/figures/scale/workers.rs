@@ -169,7 +169,7 @@ impl One<'_> {
             1,
             moved,
         );
-        let (told, followed) = reach::dies(httpd, load(), mortal);
+        let (told, (followed, _)) = reach::dies(httpd, load(), mortal);
         self.add("a death: ms until the leader says so", 1, told);
         self.add("... ms from then until every child acts on it", 1, followed);
         let back = reach::back(httpd, mortal);
