@@ -89,19 +89,17 @@ fn one(world: &mut World, table: &mut Table, live: bool, mortal: &Backend) {
         add("of it the leading child, %", 1, leading);
         let name = || httpd.logged(&format!("name {MOVING}: addresses ")) > 0;
         eventually(KNOWN, name);
-        world.dns.set(MOVING, answers(&[PLACES[1]], 1));
-        let moved = format!("name {MOVING}: addresses {} -> ", PLACES[0]);
-        eventually(KNOWN, || httpd.logged(&moved) > 0);
-        pause(2.0);
-        let (adopted, count) = reach::followed(&httpd, &moved, "have new addresses in this child");
+        let load = || {
+            let load: LoadBuilder = httpd.load().clients(CHILDREN).pause(ASK);
+            load.per_connection(usize::MAX)
+        };
+        let moved = reach::moves(world, load());
         add(
-            "a move: ms from the leader's line until every child dials the new place",
+            "a move: ms from the DNS answer until every child, asked each 200 ms, has used it",
             1,
-            adopted,
+            moved,
         );
-        add("... so many children", 0, count as f64);
-        let load: LoadBuilder = httpd.load().clients(CHILDREN).per_connection(usize::MAX);
-        let (told, (followed, refused)) = reach::dies(&httpd, load.pause(ASK), mortal);
+        let (told, (followed, refused)) = reach::dies(&httpd, load(), mortal);
         add("a death: ms until the leader says so", 1, told);
         add(
             "... ms from then until every child, asked each 200 ms, has refused a request",
