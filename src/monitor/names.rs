@@ -12,7 +12,8 @@ use super::run::{Level, NameTask, Plan, Surroundings};
 use crate::board::{Board, Counter, NameRecord, Source, WriteError};
 use crate::logic::addr::{Addr, Families};
 use crate::logic::answer::{Failure, Lookup, Outcome};
-use crate::logic::name::{self, Bounds, Questions};
+use crate::logic::level::Level as Spread;
+use crate::logic::name::{self, Bounds, Questions, Step};
 
 /// Look-ups under way at the same time that may bring news soon.
 const MAX_PROMPT: usize = 64;
@@ -43,6 +44,8 @@ pub struct Names<'a, E> {
     early: mpsc::UnboundedReceiver<(Id, Lookup)>,
     to_early: mpsc::UnboundedSender<(Id, Lookup)>,
     random: Random,
+    /// Keeps refreshes apart.
+    spread: Spread,
     /// Names with another set of addresses since the last [`Names::take_changed`].
     changed: Vec<usize>,
 }
@@ -98,6 +101,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
             tasks: HashMap::new(),
             slow: 0,
             random: Random::seeded(),
+            spread: Spread::new(plan.names.len()),
             changed: Vec::new(),
         };
         let (view, now) = (work.resolver.view(), env.now_ms());
@@ -110,6 +114,10 @@ impl<'a, E: Surroundings> Names<'a, E> {
             let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
             name.again = local;
             let due = name::due(&name.record, name.task.want, Families::NONE);
+            if due > now {
+                let ttl_ms = u64::from(name.record.ttl_s) * 1_000;
+                work.spread.resume(index, due, ttl_ms);
+            }
             work.enqueue(index, if local { now } else { due });
         }
         work
@@ -294,7 +302,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let (now, rnd) = (self.env.now_ms(), self.random.draw());
         let name = &mut self.names[index];
         let text = &name.task.name;
-        let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
+        let mut step = name::step(&name.record, now, lookup, &name.bounds, rnd);
         if name.again {
             // Asked before the files changed: the answer may be out of date.
             if name.busy.is_empty() {
@@ -302,6 +310,8 @@ impl<'a, E: Surroundings> Names<'a, E> {
             }
             return;
         }
+        self.spread_out(index, &mut step, now);
+        let name = &mut self.names[index];
         match self.board.write(name.task.id, name.task.tag, &step.record) {
             Ok(_) => {}
             Err(WriteError::Overtaken) => return self.enqueue(index, now + OVERTAKEN_MS),
@@ -333,6 +343,15 @@ impl<'a, E: Surroundings> Names<'a, E> {
         }
         name.record = step.record;
         self.enqueue(index, step.due_ms.max(now + MIN_PAUSE_MS));
+    }
+
+    /// A good answer is not asked for again at the same instant as those of many other names.
+    fn spread_out(&mut self, index: usize, step: &mut Step, now: u64) {
+        if step.due_ms == step.record.expires_ms {
+            let (spread, random) = (&mut self.spread, &mut self.random);
+            let due = spread.book(index, now, step.due_ms, || random.draw());
+            (step.record.expires_ms, step.due_ms) = (due, due);
+        }
     }
 
     pub fn poll_files(&mut self, now: u64) {
