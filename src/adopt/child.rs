@@ -11,6 +11,7 @@ use once_cell::sync::OnceCell;
 use super::desks::Desks;
 use super::entries::Entries;
 use super::entry::{Entry, Progress};
+use super::gate::Gate;
 use super::gather::Left;
 use super::groups::Group;
 use super::keeper;
@@ -59,9 +60,8 @@ pub struct Child {
     pub offset: u64,
     by_worker: HashMap<usize, u32, BuildHasherDefault<PointerHasher>>,
     attempts: AtomicU64,
+    pub(super) gate: Gate,
     stopping: AtomicBool,
-    closing: AtomicBool,
-    keeper_runs: AtomicBool,
 }
 
 /// For keys that are addresses of our own making: nobody from outside chooses them.
@@ -108,10 +108,11 @@ pub fn start(plan: Plan) {
     // The statuses of plain workers are those of the parent, perhaps of long ago.
     let role = Role::Follows { speaks: false };
     Marks::default().step(child, child.board.generation(), true, role);
-    child.keeper_runs.store(true, Ordering::Release);
+    // Work until it has a seat.
+    let _ = child.gate.enter();
     let started = thread::spawn("live-keeper", KEEPER_STACK, move || keeper::run(child));
     if let Err(e) = started {
-        child.keeper_runs.store(false, Ordering::Release);
+        child.gate.end();
         log!(
             Level::Error,
             "cannot start the keeper thread: {e}; this child follows DNS only when a request comes"
@@ -157,9 +158,8 @@ impl Child {
             offset: plan.board.ticket(),
             by_worker,
             attempts: AtomicU64::new(FIRST_ATTEMPT),
+            gate: Gate::default(),
             stopping: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            keeper_runs: AtomicBool::new(false),
         }
     }
 
@@ -232,40 +232,50 @@ impl Child {
         futex::wake_all(self.board.generation_word());
     }
 
-    /// The child is about to end (gracefully or not): it must not lead any more.
+    /// The child is about to end (gracefully or not): it must not lead any more. Wakes the keepers of all children,
+    /// so only when that ends something.
     pub fn set_stopping(&self) {
-        self.stopping.store(true, Ordering::Release);
-        futex::wake_all(self.board.generation_word());
+        self.stopping.store(true, Ordering::SeqCst);
+        if self.gate.leads() {
+            futex::wake_all(self.board.generation_word());
+        }
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// The child's pool is being destroyed: httpd's objects must not be touched any more.
     pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.gate.is_closed()
     }
 
-    /// The keeper's last word.
-    pub(super) fn keeper_ended(&self) {
-        self.keeper_runs.store(false, Ordering::Release);
+    /// Gives the seat back. Once: the next child may have it by then.
+    pub(super) fn leave_seat(&self) {
+        if let Some(seat) = self.seat.get() {
+            seat.leave();
+        }
     }
 
-    /// Ends the keeper, waiting a bounded time. Async-signal-safe: prefork ends inside a handler.
+    /// Ends the keeper: at once when it sleeps, waiting a bounded time when it works or leads. Async-signal-safe:
+    /// prefork ends inside a handler.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::SeqCst);
+        self.gate.close();
+        if !self.gate.is_at_work() {
+            self.leave_seat();
+            return;
+        }
         for step in 0..STOP_WAIT.as_micros() / u128::from(2 * STOP_STEP_US) {
-            if !self.keeper_runs.load(Ordering::Acquire) {
-                return;
-            }
-            // Repeated: the keeper may have been between its look at the flag and its sleep. Seldom: it
-            // wakes the keepers of all children.
-            if step % 100 == 0 {
+            // Repeated: the keeper may have been between its look at the flag and its sleep. Seldom, and only one
+            // that leads sleeps here: it wakes the keepers of all children.
+            if step % 100 == 0 && self.gate.leads() {
                 futex::wake_all(self.board.generation_word());
             }
             thread::pause_us(STOP_STEP_US);
+            if !self.gate.is_at_work() {
+                return;
+            }
         }
     }
 }

@@ -53,26 +53,16 @@ pub fn run(child: &'static Child) {
             // The first child of its epoch: a leader of the last one makes way.
             child.nudge();
         }
-        let mut keeper = Keeper::new(child);
-        while !child.is_closing() {
-            // One failing step must not end the following of DNS for the child's whole life.
-            let pause = guard("keeper's step", IDLE_TICK, || keeper.step());
-            keeper.sleep(pause);
-        }
-        if let Some(leader) = keeper.leader.take() {
-            leader.stop();
-            child.nudge();
-        }
-        if let Some(seat) = child.seat.get() {
-            seat.leave();
-        }
+        Keeper::new(child).live();
     });
-    child.keeper_ended();
+    child.gate.end();
 }
 
 struct Keeper {
     child: &'static Child,
     leader: Option<Leader>,
+    /// Whether the last step saw the child begin to end.
+    stopping: bool,
     lead_after_ms: u64,
     /// When the leading child looks for seats of killed ones next.
     seats_at_ms: u64,
@@ -102,6 +92,7 @@ impl Keeper {
         Self {
             child,
             leader: None,
+            stopping: false,
             lead_after_ms: 0,
             seats_at_ms: 0,
             outdated_ms: 0,
@@ -121,10 +112,34 @@ impl Keeper {
         }
     }
 
+    /// Works until the child ends. Asleep it does not keep the child from ending, unless it leads; then the end
+    /// of the child does what is left to do.
+    fn live(&mut self) {
+        while self.child.gate.enter() {
+            // One failing step must not end the following of DNS for the child's whole life.
+            let pause = guard("keeper's step", IDLE_TICK, || self.step());
+            let leads = self.leader.is_some();
+            self.child.gate.set_leads(leads);
+            if !leads && !self.child.gate.rest() {
+                break;
+            }
+            self.sleep(pause);
+        }
+        if !self.child.gate.is_at_work() {
+            return;
+        }
+        if let Some(leader) = self.leader.take() {
+            leader.stop();
+            self.child.nudge();
+        }
+        self.child.leave_seat();
+    }
+
     /// One round; returns how long to sleep at most.
     fn step(&mut self) -> Duration {
         let now = clock::now_ms();
         self.generation = self.child.board.generation();
+        self.stopping = self.child.is_stopping();
         self.growth.step(self.child, self.leads());
         let busy = self.adopt(now);
         self.lead(now);
@@ -152,7 +167,7 @@ impl Keeper {
     /// Sleeps until the board moves on, this child begins to end, or `pause` is over. What wakes other
     /// children's keepers (the word is the machine's) costs this one no step.
     fn sleep(&self, pause: Duration) {
-        let (child, stopping) = (self.child, self.child.is_stopping());
+        let child = self.child;
         let until = clock::now_ms() + pause.as_millis() as u64;
         loop {
             let left = until.saturating_sub(clock::now_ms());
@@ -160,7 +175,7 @@ impl Keeper {
             futex::wait(word, self.generation, Duration::from_millis(left));
             if child.board.generation() != self.generation
                 || child.is_closing()
-                || child.is_stopping() != stopping
+                || child.is_stopping() != self.stopping
                 || clock::now_ms() >= until
             {
                 return;

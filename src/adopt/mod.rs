@@ -5,6 +5,7 @@ pub mod desks;
 pub mod dump;
 pub mod entries;
 pub mod entry;
+mod gate;
 pub mod gather;
 pub mod groups;
 pub mod growth;
