@@ -37,6 +37,9 @@ const HEARTBEAT_LOST: &str =
 const LATE_AGAIN_MS: u64 = 300;
 /// So long a child of the last epoch leads until the first new child is there.
 const HANDOVER_MS: u64 = 5_000;
+/// When the leader has ended with a reload, another child of the last epoch takes over only after this: idle ones
+/// end within it, one by one, and each change of the leader wakes all that are still to end.
+const TAKE_OVER_MS: u64 = 300;
 /// Between looks for seats of children that were killed.
 const CLEAR_SEATS_MS: u64 = 2_000;
 /// After its own monitor failed a child lets others lead first.
@@ -49,7 +52,7 @@ pub fn run(child: &'static Child) {
             let _ = child.seat.set(seat);
         }
         let others = |(_, pid, epoch): (_, u32, u64)| epoch == child.epoch && pid != child.pid;
-        if !child.board.children().any(others) {
+        if child.board.leader().pid != 0 && !child.board.children().any(others) {
             // The first child of its epoch: a leader of the last one makes way.
             child.nudge();
         }
@@ -128,11 +131,10 @@ impl Keeper {
         if !self.child.gate.is_at_work() {
             return;
         }
-        if let Some(leader) = self.leader.take() {
-            leader.stop();
-            self.child.nudge();
-        }
         self.child.leave_seat();
+        if let Some(leader) = self.leader.take() {
+            self.hand_over(leader);
+        }
     }
 
     /// One round; returns how long to sleep at most.
@@ -238,11 +240,25 @@ impl Keeper {
         if self.outdated_ms == 0 {
             self.outdated_ms = now;
         }
-        let waited = now.saturating_sub(self.outdated_ms) > HANDOVER_MS;
-        let mut children = child.board.children();
-        let successor =
-            |(_, pid, epoch): (usize, u32, u64)| epoch == newest && clock::process_exists(pid);
-        !waited && !children.any(successor)
+        let waited = now.saturating_sub(self.outdated_ms);
+        let early = self.leader.is_none() && waited < TAKE_OVER_MS;
+        !early && waited <= HANDOVER_MS && !self.newest_has_child()
+    }
+
+    /// Whether a child of the newest epoch is there.
+    fn newest_has_child(&self) -> bool {
+        let newest = self.child.board.epoch();
+        let mut children = self.child.board.children();
+        children.any(|(_, pid, epoch)| epoch == newest && clock::process_exists(pid))
+    }
+
+    /// Ends the leadership. The next one need not wait for its tick, if there may be one yet: the first child of a
+    /// new epoch tries by itself.
+    fn hand_over(&self, mut leader: Leader) {
+        leader.end();
+        if self.newest_has_child() {
+            self.child.nudge();
+        }
     }
 
     /// Leads if nobody does; makes way at once when the child ends or one of a newer epoch is there.
@@ -251,9 +267,7 @@ impl Keeper {
         let may = self.may_lead(now);
         if let Some(mut leader) = self.leader.take() {
             if !may {
-                leader.stop();
-                // The next one need not wait for its tick.
-                child.nudge();
+                self.hand_over(leader);
             } else if leader.has_ended() {
                 leader.stop();
                 self.lead_after_ms = now + LEAD_AGAIN_MS;
