@@ -152,6 +152,33 @@ fn children_end_prefork() {
     scenario(|w: &mut World| children_end(w, Mpm::Prefork));
 }
 
+/// A child that ends does not wake the keepers of the others: with hundreds of children that end at a reload, their
+/// wakings would keep prefork's parent from replacing them at once.
+#[test]
+fn an_end_wakes_no_other_child() {
+    const ENDS: u64 = 12;
+    scenario(|w: &mut World| {
+        w.dns.set("app.test", answers(&[IP_A], 60));
+        let builder = w.httpd().mpm(Mpm::Prefork).children(ENDS as usize + 2);
+        let httpd = start_following(builder.live(&format!("{FOLLOW} liveprobe=off")));
+        let leading = leader(&httpd);
+        let mut others = httpd.children();
+        others.retain(|pid| *pid != leading);
+        let witness = others.pop().expect("a child that does not lead");
+        // Begins with a tick that nothing but time ends.
+        pause(1.0);
+        let (before, start) = (keeper_sleeps(witness), Instant::now());
+        for pid in others {
+            end_child(&httpd, pid);
+        }
+        let woken = keeper_sleeps(witness) - before;
+        // By itself it looks around every 0.3 s at most.
+        let ticks = start.elapsed().as_millis() as u64 / 300 + 1;
+        assert!(woken < ticks + ENDS / 2, "woken {woken} times, {ticks} ticks");
+        assert_eq!(leader(&httpd), leading);
+    });
+}
+
 /// `httpd -X`: one process serves, leads, follows, and ends at once, also while DNS is silent.
 fn one_process(w: &mut World, mpm: Mpm) {
     let (_a, _b) = backends();

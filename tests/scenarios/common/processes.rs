@@ -19,6 +19,22 @@ pub fn has_keeper(pid: u32) -> bool {
     thread_names(pid).iter().any(|n| n == KEEPER)
 }
 
+/// How often a child's keeper has gone to sleep so far.
+#[track_caller]
+pub fn keeper_sleeps(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a living child");
+    let mut status = tasks.filter_map(|task| {
+        let path = task.ok()?.path();
+        let text = std::fs::read_to_string(path.join("status")).ok()?;
+        text.starts_with(&format!("Name:\t{KEEPER}\n")).then_some(text)
+    });
+    let text = status.next().expect("a keeper");
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|n| n.trim().parse().ok()).expect("a count")
+}
+
 /// The children that lead: one of them, but for the instants of a takeover.
 pub fn leaders(httpd: &Httpd) -> Vec<u32> {
     let mut found: Vec<u32> = httpd.children().into_iter().filter(|p| leads(*p)).collect();
