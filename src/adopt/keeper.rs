@@ -15,8 +15,9 @@ use crate::ffi::guard::guard;
 use crate::ffi::log::Level;
 use crate::ffi::{clock, futex, hooks, tcp};
 use crate::log;
-use crate::logic::event::Event;
 use crate::monitor::leader::Leader;
+
+mod heartbeat;
 
 /// Between tries for a lock that httpd held.
 const BUSY_TICK: Duration = Duration::from_millis(20);
@@ -28,13 +29,6 @@ const SPREAD_LINGER_MS: u64 = 2_000;
 const SWEEP_AFTER_MS: u64 = 50;
 /// Between looks for requests without an answer while there are requests.
 const SILENCE_TICK: Duration = Duration::from_millis(125);
-/// A leader that is silent for longer counts as lost.
-const HEARTBEAT_LOST_MS: u64 = 3_000;
-/// What happens then.
-const HEARTBEAT_LOST: &str =
-    "has been silent for more than 3 s: addresses stay as they are, no worker is kept out";
-/// It must still be silent after this.
-const LATE_AGAIN_MS: u64 = 300;
 /// So long a child of the last epoch leads until the first new child is there.
 const HANDOVER_MS: u64 = 5_000;
 /// When the leader has ended with a reload, another child of the last epoch takes over only after this: idle ones
@@ -307,53 +301,6 @@ impl Keeper {
             .filter(|(_, pid, _)| !clock::process_exists(*pid));
         for (seat, pid, _) in dead {
             board.clear_seat(seat, pid);
-        }
-    }
-
-    fn watch_heartbeat(&mut self, now: u64) {
-        let leader = self.child.board.leader();
-        let beat = leader.heartbeat_ms;
-        let late = beat != 0 && now.saturating_sub(beat) > HEARTBEAT_LOST_MS;
-        // After the whole machine (or just the leading child) stood still, the leader gets the time to
-        // speak first. The leading child watches too: its monitor may hang while its keeper lives.
-        self.late_since_ms = match (late, self.late_since_ms) {
-            (false, _) => 0,
-            (true, 0) => now,
-            (true, since) => since,
-        };
-        let lost = late && now.saturating_sub(self.late_since_ms) >= LATE_AGAIN_MS;
-        // When the server ends, nobody leads any more.
-        if lost == self.heartbeat_lost || self.child.is_stopping() || hooks::mpm_is_stopping() {
-            return;
-        }
-        self.heartbeat_lost = lost;
-        if !self.speaks_for_others(leader.pid) {
-            return;
-        }
-        let who = match leader.pid {
-            0 => "no child leads and the last leader".into(),
-            pid => format!("the leading child (pid {pid})"),
-        };
-        let (level, what) = if lost {
-            (Level::Warn, HEARTBEAT_LOST)
-        } else {
-            (Level::Notice, "is heard again")
-        };
-        log!(level, "{who} {what}");
-        self.child.note(&Event::of_module(who, what));
-    }
-
-    /// One line is enough for all children: the one with the lowest process id writes it.
-    fn speaks_for_others(&self, leader: u32) -> bool {
-        let child = self.child;
-        let seats = child.board.children();
-        let lowest = seats
-            .filter(|(_, pid, epoch)| *epoch == child.epoch && *pid != leader)
-            .map(|(_, pid, _)| pid)
-            .min();
-        match lowest {
-            None => true,
-            Some(pid) => child.pid != leader && pid >= child.pid,
         }
     }
 

@@ -174,7 +174,10 @@ fn an_end_wakes_no_other_child() {
         let woken = keeper_sleeps(witness) - before;
         // By itself it looks around every 0.3 s at most.
         let ticks = start.elapsed().as_millis() as u64 / 300 + 1;
-        assert!(woken < ticks + ENDS / 2, "woken {woken} times, {ticks} ticks");
+        assert!(
+            woken < ticks + ENDS / 2,
+            "woken {woken} times, {ticks} ticks"
+        );
         assert_eq!(leader(&httpd), leading);
     });
 }

@@ -26,7 +26,8 @@ pub fn keeper_sleeps(pid: u32) -> u64 {
     let mut status = tasks.filter_map(|task| {
         let path = task.ok()?.path();
         let text = std::fs::read_to_string(path.join("status")).ok()?;
-        text.starts_with(&format!("Name:\t{KEEPER}\n")).then_some(text)
+        text.starts_with(&format!("Name:\t{KEEPER}\n"))
+            .then_some(text)
     });
     let text = status.next().expect("a keeper");
     let line = text
