@@ -284,3 +284,28 @@ fn a_member_of_run_time_is_set_free() {
         assert_eq!(begun.reply(), (200, "B".to_owned()));
     });
 }
+
+/// The new configuration has no live worker: after a while nobody leads, and what was marked in the old children is taken
+/// back there.
+#[test]
+fn nothing_is_kept_out_without_a_leader() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!("{}{}", room(Mpm::Event), pool(""));
+        let mut httpd = start_pool(troubled(w.httpd().live(&text)), &[&a, &b]);
+        b.kill();
+        wait_down(&httpd, TWO);
+        let begun = Begun::get(&httpd, "/");
+        pause(0.5);
+        httpd.rewrite(&text.replace("live=on", "live=off"));
+        httpd.graceful();
+        // An old child leads for 5 s, until there would be a new one, and is missed after 3 s.
+        eventually(PATIENCE, || told(&httpd, TWO, "down -> up") == 1);
+        b.revive();
+        a.kill();
+        assert_eq!(begun.reply(), (200, "B".to_owned()));
+        // That is how it was configured.
+        assert_eq!(httpd.logged("has been silent"), 0);
+    });
+}
