@@ -309,3 +309,33 @@ fn nothing_is_kept_out_without_a_leader() {
         assert_eq!(httpd.logged("has been silent"), 0);
     });
 }
+
+/// A worker came with one reload and went with the next one, behind the back of a child that is older than both: nobody
+/// asks for it on behalf of that child.
+#[test]
+fn what_an_old_child_never_knew() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (_a, b) = backends();
+        set_app(w, &[IP_A]);
+        w.dns.set("gone.test", short(&[IP_B]));
+        let text = |more: &str| format!("{}{more}\n{FOLLOW}", room(Mpm::Event));
+        let mut httpd = start_following(w.httpd().threads(16).live(&text("")));
+        let begun = Begun::get(&httpd, "/");
+        pause(0.5);
+        httpd.rewrite(&text("ProxyPass /gone/ http://gone.test:9000/ live=on"));
+        httpd.graceful();
+        wait_known(&httpd, "gone.test");
+        wait_probed(&[&b]);
+        httpd.rewrite(&text(""));
+        httpd.graceful();
+        // The children that knew it end.
+        pause(5.0);
+        w.dns.forget();
+        let probed = b.probed();
+        pause(4.0);
+        let asked = w.dns.queries();
+        assert!(asked.iter().all(|q| q.name == "app.test"), "{asked:?}");
+        assert_eq!(b.probed(), probed);
+        assert_eq!(begun.reply(), (200, "A".to_owned()));
+    });
+}
