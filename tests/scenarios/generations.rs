@@ -2,10 +2,11 @@
 //! reload took the worker out of the configuration.
 
 use crate::common::pool::*;
+use crate::common::processes::leader;
 use crate::common::status::*;
 use crate::common::*;
 use live_kit::{
-    Httpd, MANAGER, Mpm, Request, World, all_at_once, eventually, pause, scenario_within,
+    Httpd, MANAGER, Mpm, Request, Signal, World, all_at_once, eventually, pause, scenario_within,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -337,5 +338,47 @@ fn what_an_old_child_never_knew() {
         assert!(asked.iter().all(|q| q.name == "app.test"), "{asked:?}");
         assert_eq!(b.probed(), probed);
         assert_eq!(begun.reply(), (200, "A".to_owned()));
+    });
+}
+
+/// The leader of the new children falls silent: what was marked in the old ones is taken back as well, and comes back
+/// with the leader. One word for all of them.
+#[test]
+fn the_leader_falls_silent_for_old_children() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!("{}{}", room(Mpm::Event), pool(""));
+        let builder = troubled(w.httpd().threads(16).live(&text)).expect("has been silent");
+        // The stopped leader finds itself late.
+        let builder = builder.expect("probes are late");
+        let mut httpd = start_pool(builder, &[&a, &b]);
+        b.kill();
+        wait_down(&httpd, TWO);
+        let old = httpd.children();
+        let lost: Vec<_> = (0..4).map(|_| Begun::get(&httpd, "/")).collect();
+        let heard: Vec<_> = (0..4).map(|_| Begun::get(&httpd, "/")).collect();
+        pause(0.5);
+        httpd.graceful();
+        eventually(PATIENCE, || !old.contains(&leader(&httpd)));
+        let leader = leader(&httpd);
+        httpd.signal(leader, Signal::STOP);
+        eventually(PATIENCE, || httpd.logged("has been silent") == 1);
+        pause(1.0);
+        // As stock httpd: some try it, and go to the other one.
+        let tried = attempts(&httpd, IP_B);
+        for request in lost {
+            assert_eq!(request.reply(), (200, "A".to_owned()));
+        }
+        assert!(attempts(&httpd, IP_B) > tried, "nobody tried it");
+        httpd.signal(leader, Signal::CONT);
+        eventually(PATIENCE, || httpd.logged("is heard again") == 1);
+        pause(2.0);
+        let tried = attempts(&httpd, IP_B);
+        for request in heard {
+            assert_eq!(request.reply(), (200, "A".to_owned()));
+        }
+        assert_eq!(attempts(&httpd, IP_B), tried);
+        assert_eq!(ups(&httpd, TWO), 1);
     });
 }
