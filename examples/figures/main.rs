@@ -1,18 +1,21 @@
 //! Figures that ./apxs/bench prints besides throughput. Everything runs in namespaces of its own.
 //!
-//! `figures [names] [members] [many] [checks] [failover] [status] [busy] [--busy MINUTES] [--mpm MPM]`: these parts;
-//! when none is named the first five, and the last one when its minutes are given. The MPM (event or prefork) of `failover` is both
-//! unless it is given.
+//! `figures [names] [members] [many] [checks] [failover] [status] [scale] [leaks] [busy] [--busy MINUTES] [--requests N] [--moves N] [--mpm MPM]`: these parts;
+//! when none is named the first five, and the last one when its minutes are given. The MPM (event or prefork) of `failover` and
+//! `leaks` is both unless it is given; --requests and --moves are those of `leaks`.
 
 mod arrivals;
 mod beside;
 mod busy;
 mod checks;
 mod failover;
+mod leaks;
 mod many;
 mod members;
+mod memory;
 mod names;
 mod processes;
+mod scale;
 mod status;
 mod times;
 
@@ -20,7 +23,10 @@ use live_kit::{Mpm, World};
 
 /// Of the busy run when nothing else is said.
 const BUSY_MINUTES: u64 = 10;
-const USAGE: &str = "usage: figures [names] [members] [many] [checks] [failover] [status] [busy] [--busy MINUTES] [--mpm event|prefork]";
+/// Of the part `leaks` when nothing else is said.
+const LEAK_REQUESTS: usize = 1_000_000;
+const LEAK_MOVES: usize = 10_000;
+const USAGE: &str = "usage: figures [names] [members] [many] [checks] [failover] [status] [scale] [leaks] [busy] [--busy MINUTES] [--requests N] [--moves N] [--mpm event|prefork]";
 
 fn main() {
     let wanted = Wanted::read(std::env::args().skip(1)).unwrap_or_else(|message| {
@@ -37,8 +43,11 @@ fn main() {
 struct Wanted {
     parts: Vec<String>,
     busy_minutes: u64,
-    /// Of the part `failover`; none: both.
+    /// Of the parts `failover` and `leaks`; none: both.
     mpm: Option<Mpm>,
+    /// Of the part `leaks`.
+    requests: Option<usize>,
+    moves: Option<usize>,
 }
 
 impl Wanted {
@@ -52,6 +61,8 @@ impl Wanted {
                         .parse()
                         .map_err(|_| format!("--busy needs minutes; read '{minutes}'"))?;
                 }
+                "--requests" => wanted.requests = Some(number(&arg, args.next())?),
+                "--moves" => wanted.moves = Some(number(&arg, args.next())?),
                 "--mpm" => {
                     wanted.mpm = match args.next().as_deref() {
                         Some("event") => Some(Mpm::Event),
@@ -61,9 +72,8 @@ impl Wanted {
                         }
                     };
                 }
-                "names" | "members" | "many" | "checks" | "failover" | "status" | "busy" => {
-                    wanted.parts.push(arg)
-                }
+                "names" | "members" | "many" | "checks" | "failover" | "status" | "scale"
+                | "leaks" | "busy" => wanted.parts.push(arg),
                 _ => return Err(format!("unknown: {arg}")),
             }
         }
@@ -73,6 +83,13 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// Those of the parts that take both unless one is named.
+    fn mpms(&self) -> Vec<Mpm> {
+        let both = [Mpm::Event, Mpm::Prefork].into_iter();
+        both.filter(|mpm| self.mpm.is_none_or(|only| only == *mpm))
+            .collect()
+    }
+
     fn has(&self, part: &str) -> bool {
         self.parts.is_empty() || self.named(part)
     }
@@ -80,6 +97,12 @@ impl Wanted {
     fn named(&self, part: &str) -> bool {
         self.parts.iter().any(|p| p == part)
     }
+}
+
+fn number(option: &str, value: Option<String>) -> Result<usize, String> {
+    let value = value.unwrap_or_default();
+    let number = value.parse().ok().filter(|n| *n > 0);
+    number.ok_or_else(|| format!("{option} needs a number; read '{value}'"))
 }
 
 fn figures(world: &mut World, wanted: &Wanted) {
@@ -96,14 +119,19 @@ fn figures(world: &mut World, wanted: &Wanted) {
         checks::run(world);
     }
     if wanted.has("failover") {
-        let both = [Mpm::Event, Mpm::Prefork];
-        let mpms = both
-            .iter()
-            .filter(|mpm| wanted.mpm.is_none_or(|only| only == **mpm));
-        mpms.for_each(|mpm| failover::run(world, *mpm));
+        let mpms = wanted.mpms();
+        mpms.iter().for_each(|mpm| failover::run(world, *mpm));
     }
     if wanted.named("status") {
         status::run(world);
+    }
+    if wanted.named("scale") {
+        scale::run(world);
+    }
+    if wanted.named("leaks") {
+        let requests = wanted.requests.unwrap_or(LEAK_REQUESTS);
+        let moves = wanted.moves.unwrap_or(LEAK_MOVES);
+        leaks::run(world, requests, moves, &wanted.mpms());
     }
     if wanted.busy_minutes > 0 {
         busy::run(world, wanted.busy_minutes);

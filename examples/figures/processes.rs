@@ -2,6 +2,7 @@
 
 use live_kit::{Httpd, eventually};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// Clock ticks of /proc in a second: USER_HZ is 100 on all of Linux.
@@ -35,6 +36,20 @@ pub fn cpu_of(pid: u32) -> f64 {
     cpu(&format!("/proc/{pid}/stat"))
 }
 
+/// The same to the nanosecond: of threads that use less than a clock tick, too. Without those that have ended.
+pub fn exact_cpu_of(pid: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let paths = tasks.flatten().flatten().map(|task| task.path());
+    paths.map(|path| on_cpu(&path)).sum()
+}
+
+/// Seconds that a thread was on the CPU.
+fn on_cpu(task: &Path) -> f64 {
+    let stat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let nanoseconds = stat.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+    nanoseconds.unwrap_or(0.0) / 1e9
+}
+
 /// CPU time of the threads that answer requests, in seconds: all but those of the module.
 pub fn serving_cpu(httpd: &Httpd) -> f64 {
     let tasks = |pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter();
@@ -45,12 +60,8 @@ pub fn serving_cpu(httpd: &Httpd) -> f64 {
             let name = fs::read_to_string(path.join("comm"));
             name.is_ok_and(|name| !name.starts_with("live-"))
         })
-        .map(|path| {
-            // Nanoseconds on the CPU; clock ticks would be too coarse for so many threads.
-            let stat = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-            let on_cpu = stat.split(' ').next().and_then(|n| n.parse::<f64>().ok());
-            on_cpu.unwrap_or(0.0) / 1e9
-        })
+        // Clock ticks would be too coarse for so many threads.
+        .map(|path| on_cpu(&path))
         .sum()
 }
 

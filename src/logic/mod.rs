@@ -11,6 +11,7 @@ pub mod health;
 pub mod history;
 pub mod hosts;
 pub mod http_answer;
+pub mod level;
 pub mod name;
 pub mod pace;
 pub mod record;

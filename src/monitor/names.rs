@@ -8,12 +8,17 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::random::Random;
 use super::resolver::{FilesChanged, Resolver, failed};
-use super::run::{Level, NameTask, Plan, Surroundings};
-use crate::board::{Board, Counter, NameRecord, Source, WriteError};
+use super::run::{Level, Plan, Surroundings};
+use crate::board::{Board, Counter, Source, WriteError};
 use crate::logic::addr::{Addr, Families};
 use crate::logic::answer::{Failure, Lookup, Outcome};
 use crate::logic::epochs::Living;
-use crate::logic::name::{self, Bounds, Questions};
+use crate::logic::level::Level as Spread;
+use crate::logic::name::{self, Questions, Step};
+
+mod one;
+
+use one::Name;
 
 /// Look-ups under way at the same time that may bring news soon.
 const MAX_PROMPT: usize = 64;
@@ -44,6 +49,8 @@ pub struct Names<'a, E> {
     early: mpsc::UnboundedReceiver<(Id, Lookup)>,
     to_early: mpsc::UnboundedSender<(Id, Lookup)>,
     random: Random,
+    /// Keeps refreshes apart.
+    spread: Spread,
     /// Names with another set of addresses since the last [`Names::take_changed`].
     changed: Vec<usize>,
 }
@@ -66,22 +73,6 @@ struct Flight {
     slow: bool,
 }
 
-struct Name<'a> {
-    task: &'a NameTask,
-    bounds: Bounds,
-    record: NameRecord,
-    /// The fully qualified name that gave the addresses, once known.
-    candidate: Option<String>,
-    /// When it is due, while it waits in the queue.
-    due: Option<u64>,
-    /// The families that are being asked for.
-    busy: Families,
-    /// Ask for everything, due or not.
-    again: bool,
-    /// No child uses it any more: not asked for.
-    retired: bool,
-}
-
 impl<'a, E: Surroundings> Names<'a, E> {
     /// Takes over what the board knows: nothing is asked for before its time, except
     /// what the hosts file has a say in.
@@ -99,6 +90,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
             tasks: HashMap::new(),
             slow: 0,
             random: Random::seeded(),
+            spread: Spread::new(plan.names.len()),
             changed: Vec::new(),
         };
         let (view, now) = (work.resolver.view(), env.now_ms());
@@ -111,6 +103,10 @@ impl<'a, E: Surroundings> Names<'a, E> {
             let local = view.has_host(&name.task.name) || name.record.source == Source::Hosts;
             name.again = local;
             let due = name::due(&name.record, name.task.want, Families::NONE);
+            if due > now {
+                let ttl_ms = u64::from(name.record.ttl_s) * 1_000;
+                work.spread.resume(index, due, ttl_ms);
+            }
             work.enqueue(index, if local { now } else { due });
         }
         work
@@ -150,12 +146,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let Some(name) = self.names.get_mut(index) else {
             return;
         };
-        if name::all_fail(&name.record, name.task.want) {
-            // The next try comes now; what follows it keeps its pace.
-            name::hurry(&mut name.record, now);
-        }
-        // What is good is out of date now; a family that fails alone keeps its time.
-        name.record.expires_ms = name.record.expires_ms.min(now);
+        name.hurry(now);
         self.enqueue(index, now);
     }
 
@@ -295,7 +286,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let (now, rnd) = (self.env.now_ms(), self.random.draw());
         let name = &mut self.names[index];
         let text = &name.task.name;
-        let step = name::step(&name.record, now, lookup, &name.bounds, rnd);
+        let mut step = name.step(now, lookup, rnd);
         if name.again {
             // Asked before the files changed: the answer may be out of date.
             if name.busy.is_empty() {
@@ -303,6 +294,8 @@ impl<'a, E: Surroundings> Names<'a, E> {
             }
             return;
         }
+        self.spread_out(index, &mut step, now);
+        let name = &mut self.names[index];
         match self.board.write(name.task.id, name.task.tag, &step.record) {
             Ok(_) => {}
             Err(WriteError::Overtaken) => return self.enqueue(index, now + OVERTAKEN_MS),
@@ -333,7 +326,19 @@ impl<'a, E: Surroundings> Names<'a, E> {
             name.candidate = Some(lookup.candidate.clone());
         }
         name.record = step.record;
+        if name.busy.is_empty() {
+            name.turn = None;
+        }
         self.enqueue(index, step.due_ms.max(now + MIN_PAUSE_MS));
+    }
+
+    /// A good answer is not asked for again at the same instant as those of many other names.
+    fn spread_out(&mut self, index: usize, step: &mut Step, now: u64) {
+        if step.due_ms == step.record.expires_ms {
+            let (spread, random) = (&mut self.spread, &mut self.random);
+            let due = spread.book(index, now, step.due_ms, || random.draw());
+            (step.record.expires_ms, step.due_ms) = (due, due);
+        }
     }
 
     pub fn poll_files(&mut self, now: u64) {
@@ -354,39 +359,6 @@ impl<'a, E: Surroundings> Names<'a, E> {
             if urgent && name.busy.is_empty() {
                 self.enqueue(index, now);
             }
-        }
-    }
-}
-
-impl<'a> Name<'a> {
-    fn new(task: &'a NameTask) -> Self {
-        Self {
-            task,
-            bounds: Bounds {
-                ttl_min: task.ttl_min,
-                ttl_max: task.ttl_max,
-                want: task.want,
-            },
-            record: NameRecord::default(),
-            candidate: None,
-            due: None,
-            busy: Families::NONE,
-            again: false,
-            retired: false,
-        }
-    }
-
-    /// What to ask for now. A part only when it is known which candidate to ask.
-    fn questions(&self, now: u64) -> Option<Questions> {
-        let (want, idle) = (self.task.want, self.busy.is_empty());
-        if self.again && idle {
-            return Some(name::all(want));
-        }
-        let questions = name::questions(&self.record, want, self.busy, now)?;
-        match (questions.partial && self.candidate.is_none(), idle) {
-            (false, _) => Some(questions),
-            (true, true) => Some(name::all(want)),
-            (true, false) => None,
         }
     }
 }

@@ -5,20 +5,27 @@ use crate::common::pool::*;
 use crate::common::quick_moves::*;
 use crate::common::*;
 use live_kit::{
-    Backend, Builder, Death, Httpd, Mode, Reply, Request, World, all_at_once, eventually, pause,
-    scenario_within,
+    Backend, Builder, Death, Httpd, Mode, Reply, Request, World, all_at_once, answers, eventually,
+    pause, scenario_within,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Requests of one run.
-const REQUESTS: usize = 2_000;
+/// Beside the name that moves: a pool whose member C dies. Its names do not move.
+const POOL: &str = "<Proxy balancer://mortal>
+    BalancerMember http://c.test:9000 live=on liveinterval=200ms livetimeout=700ms liverise=1
+    BalancerMember http://d.test:9000 live=on liveinterval=200ms livetimeout=700ms liverise=1
+</Proxy>
+ProxyPass /mortal/ balancer://mortal/";
+const C: &str = "http://c.test:9000";
+/// Moves between two deaths.
+const BETWEEN: usize = 20;
 /// valgrind runs one thread at a time, some twenty times slower.
 const LIMIT: Duration = Duration::from_secs(240);
-/// A leak per move or rescue would lose at least this much more after 45 further ones.
-const LOST: u64 = 45 * 8;
+/// A leak per move or rescue would lose at least this much more for each further one.
+const LOST: u64 = 8;
 /// What stays allocated differs by some buffers; a list that grows with each of them does so by more.
-const KEPT: u64 = 45 * 64;
+const KEPT: u64 = 64;
 /// Rescues of one round of deaths, at least.
 const RESCUES: usize = 9;
 
@@ -35,10 +42,10 @@ struct Verdict {
 }
 
 #[test]
-fn two_thousand_requests_and_fifty_moves() {
+fn five_thousand_requests_and_two_hundred_moves() {
     scenario_within(LIMIT, |w: &mut World| {
-        let (few, many) = (run(w, 5), run(w, 50));
-        compare(&few, &many);
+        let (few, many) = (run(w, 5, 200), run(w, 200, 5_000));
+        compare(&few, &many, 195);
     });
 }
 
@@ -46,19 +53,19 @@ fn two_thousand_requests_and_fifty_moves() {
 fn deaths_and_rescues() {
     scenario_within(LIMIT, |w: &mut World| {
         let (few, many) = (rounds_of_deaths(w, 1), rounds_of_deaths(w, 6));
-        compare(&few, &many);
+        compare(&few, &many, 45);
     });
 }
 
-/// No error in either, and no more lost after many than after few.
+/// No error in either, and no more lost after so many `further` moves or rescues.
 #[track_caller]
-fn compare(few: &Verdict, many: &Verdict) {
+fn compare(few: &Verdict, many: &Verdict, further: u64) {
     for verdict in [few, many] {
         assert!(verdict.errors.is_empty(), "{}", verdict.errors.join("\n"));
     }
     let limits = [
-        ("lost", few.lost, many.lost, LOST),
-        ("kept", few.kept, many.kept, KEPT),
+        ("lost", few.lost, many.lost, LOST * further),
+        ("kept", few.kept, many.kept, KEPT * further),
     ];
     for (what, few, more, limit) in limits {
         println!("figure: {what} {few} bytes, then {more}");
@@ -84,36 +91,60 @@ fn wait_found(httpd: &Httpd, name: &str) {
     eventually(Duration::from_secs(30), || httpd.logged(&line) > 0);
 }
 
-/// One httpd (a single process) that serves all requests while the name moves so often.
-fn run(w: &mut World, moves: usize) -> Verdict {
+/// A httpd with the name that moves and the pool, that knows all names.
+fn moving(w: &mut World, log: &Path) -> Httpd {
+    w.dns.set("c.test", answers(&["127.0.0.4"], 600));
+    w.dns.set("d.test", answers(&["127.0.0.5"], 600));
+    let text = format!("{POOL}\n{QUICK_TTL}");
+    let httpd = troubled(watched(w, log).live(&text)).start();
+    for name in ["app.test", "c.test", "d.test"] {
+        wait_found(&httpd, name);
+    }
+    httpd
+}
+
+/// One httpd (a single process) that serves all requests while the name moves so often, and a member of a pool dies
+/// after each [`BETWEEN`] moves.
+fn run(w: &mut World, moves: usize, requests: usize) -> Verdict {
     let (a, b) = backends();
+    let (c, d) = (backend("C", "127.0.0.4"), backend("D", "127.0.0.5"));
     set_now(w, 0);
     let log = w.dir.join(format!("memcheck-{moves}.log"));
-    let mut httpd = watched(w, &log).live(QUICK_TTL).start();
-    wait_found(&httpd, "app.test");
+    let mut httpd = moving(w, &log);
+    wait_probed(&[&c, &d]);
     // New connections: under valgrind the event MPM soon thinks that it is busy and then ends kept-alive ones.
-    let load = httpd
-        .load()
-        .clients(3)
-        .per_connection(1)
-        .timeout(LIMIT)
-        .start();
+    let both = ["/", "/mortal/"].map(Request::get);
+    let load = httpd.load().requests(&both).clients(3);
+    let load = load.per_connection(1).pause(Duration::ZERO);
+    let load = load.timeout(LIMIT).start();
     for n in 1..=moves {
         set_now(w, n);
         wait_moved(&httpd, n);
+        match n % BETWEEN {
+            5 => c.kill(),
+            12 => c.revive(),
+            _ => {}
+        }
     }
-    let end = Instant::now() + Duration::from_secs(60);
-    while a.requests() + b.requests() < REQUESTS && Instant::now() < end {
+    let served = || a.requests() + b.requests() + c.requests() + d.requests();
+    let end = Instant::now() + Duration::from_secs(120);
+    while served() < requests && Instant::now() < end {
         pause(0.05);
     }
     let records = load.stop();
     records.assert_clean(Duration::from_secs(30));
-    assert!(records.len() >= REQUESTS, "only {} requests", records.len());
+    assert!(records.len() >= requests, "only {} requests", records.len());
     assert!(
-        a.requests() > 0 && b.requests() > 0,
-        "both addresses were used"
+        [&a, &b, &c, &d].iter().all(|one| one.requests() > 0),
+        "all were used"
+    );
+    println!(
+        "figure: {} requests, {moves} moves, C went down {} times",
+        records.len(),
+        downs(&httpd, C)
     );
     httpd.stop();
+    forget_shared_memory();
     Verdict::read(&log)
 }
 

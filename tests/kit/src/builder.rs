@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// What the module says when this machine does not run it in time: true, and no scenario's fault. (62 is ETIME.)
 const OVERLOADED: [&str; 2] = [
@@ -16,6 +17,8 @@ const OVERLOADED: [&str; 2] = [
     "trouble on this machine (errno 62)",
 ];
 
+/// Time within which a usual httpd must have started or stopped.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Modules that may be static or shared, as the distribution likes.
 const OFTEN_STATIC: [&str; 5] = ["log_config", "logio", "unixd", "version", "watchdog"];
 const USUAL: [&str; 9] = [
@@ -55,6 +58,7 @@ pub struct Builder {
     env: Vec<(String, String)>,
     wrapper: Vec<String>,
     pub(crate) one_process: bool,
+    pub(crate) patience: Duration,
     pub(crate) expected: Vec<String>,
 }
 
@@ -76,6 +80,7 @@ impl Builder {
             env: Vec::new(),
             wrapper: Vec::new(),
             one_process: false,
+            patience: PATIENCE,
             expected: OVERLOADED.map(str::to_owned).to_vec(),
         }
     }
@@ -174,6 +179,12 @@ impl Builder {
     /// `-X`: one process, which serves and leads alone.
     pub fn one_process(mut self) -> Self {
         self.one_process = true;
+        self
+    }
+
+    /// Time within which the server must have started or stopped (default 20 s).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

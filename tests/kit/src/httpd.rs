@@ -16,9 +16,6 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// Time within which httpd must have started or stopped.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// A running server. Its drop stops it and panics on any unannounced warning or error line, a crash, or
 /// something left behind.
 pub struct Httpd {
@@ -221,7 +218,7 @@ impl Httpd {
         self.wait_end();
         // A child that is not quite gone still has the port.
         let alive = |p: &process::Process| p.alive() && children.contains(&p.pid);
-        eventually(PATIENCE, || !process::all().iter().any(alive));
+        eventually(self.builder.patience, || !process::all().iter().any(alive));
     }
 
     /// Starts again after a stop.
@@ -260,7 +257,8 @@ impl Httpd {
     /// Waits until it has said "resuming" more than `before` times, listens, and has its children.
     #[track_caller]
     fn wait_ready(&mut self, before: usize) {
-        let end = Instant::now() + PATIENCE;
+        let patience = self.builder.patience;
+        let end = Instant::now() + patience;
         // One process says nothing of resuming and has no children.
         let single = self.builder.one_process;
         loop {
@@ -279,7 +277,7 @@ impl Httpd {
             }
             assert!(
                 Instant::now() < end,
-                "httpd does not serve within {PATIENCE:?}"
+                "httpd does not serve within {patience:?}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -291,11 +289,12 @@ impl Httpd {
         let Some(mut process) = self.process.take() else {
             return;
         };
-        let end = Instant::now() + PATIENCE;
+        let patience = self.builder.patience;
+        let end = Instant::now() + patience;
         while process.try_wait().expect("wait for httpd").is_none() {
             if Instant::now() > end {
                 let _ = process.kill();
-                panic!("httpd does not end within {PATIENCE:?}");
+                panic!("httpd does not end within {patience:?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
