@@ -185,8 +185,12 @@ impl Mark {
             Role::Leads => true,
             Role::Keeps => false,
             Role::Follows { speaks } => speaks,
-            // The member that is set free once is nobody else's to tell.
-            Role::Lost { speaks } => speaks || entry.planned.member,
+            // The member that is set free once is nobody else's to tell, but by children of the newest configuration
+            // that has it.
+            Role::Lost { speaks } => {
+                speaks
+                    || entry.planned.member && (observe::speaks(child) || !child.has_newest(entry))
+            }
         };
         let changed = worker.set_failed(verdict == Verdict::Out);
         let leads = role == Role::Leads;

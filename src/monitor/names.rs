@@ -12,6 +12,7 @@ use super::run::{Level, Plan, Surroundings};
 use crate::board::{Board, Counter, Source, WriteError};
 use crate::logic::addr::{Addr, Families};
 use crate::logic::answer::{Failure, Lookup, Outcome};
+use crate::logic::epochs::Living;
 use crate::logic::level::Level as Spread;
 use crate::logic::name::{self, Questions, Step};
 
@@ -149,10 +150,10 @@ impl<'a, E: Surroundings> Names<'a, E> {
         self.enqueue(index, now);
     }
 
-    /// Gives up names that no living child uses: the oldest is of the configuration `oldest`.
-    pub fn retire(&mut self, oldest: u64) {
+    /// Gives up names that no living child uses.
+    pub fn retire(&mut self, living: &Living) {
         for (index, name) in self.names.iter_mut().enumerate() {
-            if !name.retired && name.task.until.is_some_and(|until| until < oldest) {
+            if !name.retired && !name.task.epochs.are_left(living) {
                 name.retired = true;
                 if let Some(due) = name.due.take() {
                     self.queue.remove(&(due, index));

@@ -32,7 +32,7 @@ fn target(board: Board, id: u32, label: &str, source: From) -> TargetTask {
         port: port.parse().unwrap(),
         kind: Kind::Tcp,
         rules: RULES,
-        until: None,
+        epochs: Epochs::default(),
     }
 }
 
@@ -189,10 +189,15 @@ async fn what_no_child_uses_is_given_up() {
     let server = DnsServer::new(|_| fleeting(&["10.0.0.1"]));
     let mut plan = plan(board, &server, &["app.test", "gone.test"]);
     plan.targets = alone(board, at).targets;
-    plan.names[1].until = Some(3);
-    plan.targets[0].until = Some(3);
+    let past = Epochs {
+        since: 2,
+        until: Some(3),
+    };
+    (plan.names[1].epochs, plan.targets[0].epochs) = (past, past);
     let asked = |name: &str| server.asked().iter().filter(|a| a.name == name).count();
     let counts = || (asked("gone.test."), board.get(Counter::Probes));
+    // One that is older still never knew it.
+    let oldest = board.join(50, 1).unwrap();
     let (old, new) = (board.join(100, 3).unwrap(), board.join(200, 4).unwrap());
     run_for(&plan, board, &env, 500).await;
     let before = counts();
@@ -212,6 +217,7 @@ async fn what_no_child_uses_is_given_up() {
     assert_eq!(counts(), end);
     assert!(asked("app.test.") > others);
     new.leave();
+    oldest.leave();
     accepting.abort();
 }
 
