@@ -117,7 +117,7 @@ const FELT: At = 500;
 const BUDGET: usize = 10;
 const EXHAUSTED: At = 2_000;
 /// No GET takes longer: a hanging TLS member costs its time-out first.
-const LONGEST: At = 8_000;
+const LONGEST: At = 10_000;
 
 pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
     if event.failure.is_some() {

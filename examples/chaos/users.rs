@@ -239,7 +239,7 @@ impl User {
     fn connection(&mut self) -> bool {
         match &mut self.by {
             By::One(client, sent) => {
-                if self.sort.how == How::Fresh || *sent >= PER_CONNECTION {
+                if self.sort.how == How::Fresh || *sent >= PER_CONNECTION || !client.is_kept() {
                     client.close();
                     *sent = 0;
                     self.last = None;

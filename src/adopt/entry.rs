@@ -14,7 +14,7 @@ use crate::log;
 use crate::logic::addr::Addr;
 use crate::logic::health::{self, AddrHealth, TargetRecord};
 use crate::logic::spread::Spread;
-use crate::logic::usable::{self, Lack, Usable, usable};
+use crate::logic::usable::{Usable, usable};
 
 mod known;
 
@@ -367,31 +367,6 @@ impl Entry {
     /// Its balancer has got further members.
     pub fn set_has_peers(&self) {
         self.has_peers.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it has no address to use: because DNS has never given one, or `livestale` has run out. Looks at the
-    /// clock: call it at each tick of the keeper.
-    pub fn lack(&self) -> Option<Lack> {
-        let state = self.state.lock();
-        let families = self.planned.settings.families;
-        if self.follows_dns()
-            && state.set.is_empty()
-            && usable::is_unresolved(&state.record, families)
-        {
-            return Some(Lack::Unresolved);
-        }
-        let stale = self.planned.settings.stale?;
-        let now = usable(
-            &state.record,
-            families,
-            Some(stale.as_millis() as u64),
-            clock::now_ms(),
-        );
-        // A part of the families may have expired: the set shrinks at the next refresh.
-        if now != Usable::Expired && !matches!(&now, Usable::Addresses(a) if *a == state.set) {
-            self.seen.fetch_sub(1, Ordering::AcqRel);
-        }
-        (now == Usable::Expired).then_some(Lack::Expired)
     }
 }
 

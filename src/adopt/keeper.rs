@@ -308,7 +308,7 @@ impl Keeper {
     /// id does, unless the leader is of that generation, too.
     fn keeps_generation(&self) -> bool {
         let (child, board) = (self.child, self.child.board);
-        if child.epoch == board.epoch() {
+        if !self.is_outdated() {
             return false;
         }
         let leader = board.leader().pid;

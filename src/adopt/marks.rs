@@ -11,13 +11,17 @@ use super::observe;
 use super::plan::Plan;
 use super::recover;
 use super::tell::{self, Change};
-use crate::board::{Board, Counter, Kick};
+use crate::board::{Counter, Kick, Known};
 use crate::ffi::clock;
 use crate::ffi::log::Level;
-use crate::ffi::proxy::Worker;
 use crate::log;
 use crate::logic::usable::Lack;
 use crate::logic::verdict::{self, Action, Member, Release, Sight, Verdict};
+
+mod seen;
+
+pub use seen::kept_until;
+use seen::{Seen, member, seen_by_httpd, sight};
 
 /// What this child has to do with the status of workers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,10 +185,24 @@ impl Mark {
             Role::Leads => true,
             Role::Keeps => false,
             Role::Follows { speaks } => speaks,
-            // The member that is set free once is nobody else's to tell.
-            Role::Lost { speaks } => speaks || entry.planned.member,
+            // The member that is set free once is nobody else's to tell, but by children of the newest configuration
+            // that has it.
+            Role::Lost { speaks } => {
+                speaks
+                    || entry.planned.member && (observe::speaks(child) || !child.has_newest(entry))
+            }
         };
         let changed = worker.set_failed(verdict == Verdict::Out);
+        let leads = role == Role::Leads;
+        let known = child
+            .decided(entry)
+            .filter(|_| leads && entry.planned.member);
+        // A member that was out until DNS answered is told of only when that is in vain.
+        let quiet =
+            lack == Some(Lack::Awaited) || verdict == Verdict::In && known == Some(Known::Nothing);
+        let loud = loud && !quiet;
+        let in_vain =
+            lack == Some(Lack::Unresolved) && known.is_some_and(|known| known != Known::Unresolved);
         let clean = clock::now_ms() >= kept;
         if changed && verdict == Verdict::In && clean && !lost {
             // Coming back means really back: without the error that mod_proxy may have found as well.
@@ -203,7 +221,7 @@ impl Mark {
             let words = "no longer the last resort";
             let states = ["last resort", "up"];
             say(child, entry, loud, Level::Notice, words, states);
-        } else if changed && news {
+        } else if changed && news || in_vain {
             self.say(child, entry, lack, loud, lost);
         } else if changed {
             // httpd's own writes of the status are not atomic, and the balancer-manager can do everything.
@@ -320,64 +338,6 @@ fn say(child: &Child, entry: &Entry, loud: bool, level: Level, words: &str, stat
         why: &entry.describe(),
     };
     tell::worker(child, entry, &change);
-}
-
-fn member(entry: &Entry, lack: Option<Lack>) -> Member {
-    Member {
-        health: Some(entry.health()),
-        usable: true,
-        last_resort: entry.planned.settings.last_resort,
-        lacks_address: lack.is_some(),
-    }
-}
-
-/// What is known of a member.
-struct Seen {
-    /// What the verdict needs.
-    member: Member,
-    lack: Option<Lack>,
-    /// Until when its error state must last.
-    kept: u64,
-}
-
-fn sight(child: &Child, worker: Worker, at: Option<usize>, now: u64) -> Seen {
-    let ours = at.filter(|_| !worker.is_hchecked());
-    let Some(entry) = ours.map(|at| &child.entries[at]) else {
-        return Seen {
-            member: stranger(worker),
-            lack: None,
-            kept: 0,
-        };
-    };
-    let (kept, lack) = (kept_until(child.board, entry, now), entry.lack());
-    let mut member = member(entry, lack);
-    // Other errors of mod_proxy are ended by probes.
-    member.usable = worker.is_open() && !(worker.is_in_error() && kept > now);
-    Seen { member, lack, kept }
-}
-
-/// What httpd sees of a member that is only observed; None for a live one.
-fn seen_by_httpd(entry: &Entry, worker: Worker) -> Option<Member> {
-    entry.planned.settings.observe.then(|| stranger(worker))
-}
-
-fn stranger(worker: Worker) -> Member {
-    Member {
-        health: None,
-        usable: worker.is_open() && !worker.is_in_error() && !worker.is_failed(),
-        last_resort: false,
-        lacks_address: false,
-    }
-}
-
-/// Until when `failonstatus` or `failontimeout` keep a member out. From shared memory: never later than
-/// its `retry` from now.
-pub fn kept_until(board: Board, entry: &Entry, now: u64) -> u64 {
-    let Some((id, tag)) = entry.planned.seat else {
-        return 0;
-    };
-    let latest = now.saturating_add(entry.planned.worker.retry().as_millis() as u64);
-    board.kept_until(id, tag).min(latest)
 }
 
 /// Before the children start: what the board knows of members, and the time-outs of connects.

@@ -4,21 +4,42 @@
 use std::collections::{HashMap, HashSet};
 
 use super::tasks::Tasks;
+use crate::logic::epochs::Living;
 use crate::monitor::probe::{Source, TargetTask};
-use crate::monitor::run::{NameTask, Plan};
+use crate::monitor::run::{Epochs, NameTask, Plan};
 
 impl Tasks {
-    /// Adds what the plan `last`, of the configuration `epoch`, has and these tasks have not, for the children that
-    /// still use it: the oldest of them is of the configuration `oldest`.
-    pub fn add_past(&mut self, last: &Plan, epoch: u64, oldest: u64) {
+    /// Says since when these tasks are wanted, now that they are those of `epoch`: what the plan `last` has as well
+    /// goes on.
+    pub fn begin(&mut self, last: &Plan, epoch: u64) {
+        let names = last.names.iter();
+        let known: HashMap<&str, u64> = names.map(|t| (t.name.as_str(), t.epochs.since)).collect();
+        for task in &mut self.names {
+            let since = known.get(task.name.as_str());
+            task.epochs.since = since.copied().unwrap_or(epoch);
+        }
+        let targets = last.targets.iter();
+        let known: HashMap<&str, u64> = targets.map(|t| (t.key.as_str(), t.epochs.since)).collect();
+        for task in &mut self.targets {
+            let since = known.get(task.key.as_str());
+            task.epochs.since = since.copied().unwrap_or(epoch);
+        }
+    }
+
+    /// Adds what the plan `last`, of the configuration `epoch`, has and these tasks have not, for the `living` children
+    /// that still use it.
+    pub fn add_past(&mut self, last: &Plan, epoch: u64, living: &Living) {
+        let past = |epochs: Epochs| Epochs {
+            until: epochs.until.or(Some(epoch)),
+            ..epochs
+        };
+        let is_used = |epochs: Epochs| past(epochs).are_left(living);
         let known: HashSet<&str> = self.names.iter().map(|t| t.name.as_str()).collect();
-        let is_used = |until: Option<u64>| until.unwrap_or(epoch) >= oldest;
-        let names = last.names.iter().filter(|t| is_used(t.until));
+        let names = last.names.iter().filter(|t| is_used(t.epochs));
         let names = names.filter(|t| !known.contains(t.name.as_str())).cloned();
         let names: Vec<NameTask> = names.collect();
-        let until = |until: Option<u64>| Some(until.unwrap_or(epoch));
         self.names.extend(names.into_iter().map(|t| NameTask {
-            until: until(t.until),
+            epochs: past(t.epochs),
             ..t
         }));
         let places: HashMap<&str, usize> = self
@@ -29,7 +50,7 @@ impl Tasks {
             .collect();
         let place = |name: usize| places.get(last.names.get(name)?.name.as_str()).copied();
         let known: HashSet<&str> = self.targets.iter().map(|t| t.key.as_str()).collect();
-        let targets = last.targets.iter().filter(|t| is_used(t.until));
+        let targets = last.targets.iter().filter(|t| is_used(t.epochs));
         let targets = targets.filter(|t| !known.contains(t.key.as_str()));
         let targets: Vec<TargetTask> = targets
             .filter_map(|t| {
@@ -37,10 +58,10 @@ impl Tasks {
                     Source::Name(name) => Source::Name(place(name)?),
                     fixed => fixed,
                 };
-                let until = until(t.until);
+                let epochs = past(t.epochs);
                 Some(TargetTask {
                     source,
-                    until,
+                    epochs,
                     ..t.clone()
                 })
             })
@@ -59,6 +80,10 @@ mod tests {
     use crate::logic::health::Rules;
     use crate::monitor::probe::Kind;
 
+    fn living<const N: usize>(epochs: [u64; N]) -> Living {
+        Living::from_iter(epochs)
+    }
+
     fn name(text: &str, until: Option<u64>) -> NameTask {
         NameTask {
             id: NameId(0),
@@ -67,7 +92,7 @@ mod tests {
             want: Families::ANY,
             ttl_min: Duration::from_secs(1),
             ttl_max: Duration::from_secs(9),
-            until,
+            epochs: Epochs { since: 3, until },
         }
     }
 
@@ -86,7 +111,7 @@ mod tests {
                 fall: 2,
                 rise: 2,
             },
-            until,
+            epochs: Epochs { since: 3, until },
         }
     }
 
@@ -103,13 +128,16 @@ mod tests {
 
     /// Names, and the targets with their names, each with the last configuration that wants it.
     fn shown(tasks: &Tasks) -> (Names<'_>, Targets<'_>) {
-        let names = tasks.names.iter().map(|t| (t.name.as_str(), t.until));
+        let names = tasks
+            .names
+            .iter()
+            .map(|t| (t.name.as_str(), t.epochs.until));
         let targets = tasks.targets.iter().map(|t| {
             let name = match t.source {
                 Source::Name(at) => tasks.names[at].name.as_str(),
                 Source::Fixed(_) => "",
             };
-            (t.key.as_str(), name, t.until)
+            (t.key.as_str(), name, t.epochs.until)
         });
         (names.collect(), targets.collect())
     }
@@ -136,7 +164,7 @@ mod tests {
         };
         let now = (vec![("new", None), ("a", None)], vec![("a:1", "a", None)]);
         let mut tasks = new();
-        tasks.add_past(&last, 7, 4);
+        tasks.add_past(&last, 7, &living([4, 8]));
         let (names, targets) = shown(&tasks);
         assert_eq!(names[..2], now.0);
         assert_eq!(names[2..], [("b", Some(7)), ("c", Some(4))]);
@@ -149,13 +177,13 @@ mod tests {
         assert_eq!(targets[1..], past);
         // The children of 4 have ended.
         let mut tasks = new();
-        tasks.add_past(&last, 7, 5);
+        tasks.add_past(&last, 7, &living([5]));
         let (names, targets) = shown(&tasks);
         assert_eq!((names.len(), targets.len()), (3, 3));
         assert_eq!(names[2], ("b", Some(7)));
-        // All have.
+        // All have; one that is older than all of it is left.
         let mut tasks = new();
-        tasks.add_past(&last, 7, 8);
+        tasks.add_past(&last, 7, &living([2, 8]));
         assert_eq!(shown(&tasks), now);
     }
 
@@ -168,7 +196,31 @@ mod tests {
         // Wanted again: as of now.
         let again = plan(vec![name("b", None)], Vec::new());
         tasks = Tasks::beyond(&again, &[]);
-        tasks.add_past(&past, 4, 2);
+        tasks.add_past(&past, 4, &living([3]));
         assert_eq!(shown(&tasks).0, [("b", None), ("a", Some(4))]);
+    }
+
+    /// A child of the first configuration is left through many reloads, each of which brings another name: what was
+    /// added and taken out behind its back is not kept for it.
+    #[test]
+    fn one_child_that_stays_keeps_only_its_own() {
+        let living = living([1]);
+        let mut last = (0, Plan::default());
+        for epoch in 1..=50 {
+            let moving = format!("n{epoch}");
+            let names = ["stays", &moving].map(|text| name(text, None));
+            let targets = vec![target(0, "stays:1", None), target(1, &moving, None)];
+            let mut tasks = Tasks::beyond(&plan(names.into(), targets), &[]);
+            tasks.begin(&last.1, epoch);
+            tasks.add_past(&last.1, last.0, &living);
+            let past = if epoch == 1 { &[][..] } else { &["n1"] };
+            let (names, targets) = shown(&tasks);
+            let names: Vec<&str> = names[2..].iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, past, "epoch {epoch}");
+            assert_eq!(targets.len(), 2 + past.len(), "epoch {epoch}");
+            let since: Vec<u64> = tasks.names.iter().map(|t| t.epochs.since).collect();
+            assert_eq!(since[..2], [1, epoch]);
+            last = (epoch, plan(tasks.names, tasks.targets));
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::ffi::futex;
 use crate::ffi::lock::LockFile;
 use crate::ffi::proxy::Server;
 use crate::ffi::shm;
+use crate::logic::epochs::Living;
 use crate::logic::event::Event;
 use crate::monitor::probe;
 use crate::monitor::run::Plan as MonitorPlan;
@@ -151,16 +152,16 @@ impl Life {
 
     /// Gives slots to names, targets and workers, and begins the epoch.
     fn find_slots(&mut self, tasks: &mut Tasks, workers: &mut [Planned]) -> Result<(), String> {
-        let (epoch, oldest) = (self.epoch + 1, self.oldest_child());
+        let (epoch, living) = (self.epoch + 1, self.living_children());
         let keys: Vec<&str> = tasks.names.iter().map(|t| t.name.as_str()).collect();
-        let names = self.names.plan(epoch, &keys, oldest);
+        let names = self.names.plan(epoch, &keys, &living);
         let names = names.map_err(|full| format!("too many names of live workers: {full}"))?;
         let keys: Vec<&str> = tasks.targets.iter().map(|t| t.key.as_str()).collect();
-        let targets = self.targets.plan(epoch, &keys, oldest);
+        let targets = self.targets.plan(epoch, &keys, &living);
         let targets = targets.map_err(|full| format!("too many addresses to probe: {full}"))?;
         let texts = identities(workers);
         let keys: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let seats = self.workers.plan(epoch, &keys, oldest);
+        let seats = self.workers.plan(epoch, &keys, &living);
         let seats = seats.map_err(|full| format!("too many live workers: {full}"))?;
         self.begin_epoch();
         self.board.apply(&names);
@@ -190,10 +191,9 @@ impl Life {
             worker.seat = Some((id, tag));
             self.board.take_up(id, tag, epoch);
         }
-        if let Some(oldest) = oldest {
-            let (epoch, last) = &self.last;
-            tasks.add_past(last, *epoch, oldest);
-        }
+        let (last_epoch, last) = &self.last;
+        tasks.begin(last, epoch);
+        tasks.add_past(last, *last_epoch, &living);
         Ok(())
     }
 
@@ -210,17 +210,13 @@ impl Life {
         futex::wake_all(self.board.generation_word());
     }
 
-    /// The epoch of the oldest child alive. Seats of children that were killed are cleared.
-    fn oldest_child(&self) -> Option<u64> {
-        let mut oldest = None;
-        for (seat, pid, epoch) in self.board.children() {
-            if clock::process_exists(pid) {
-                oldest = Some(oldest.map_or(epoch, |o: u64| o.min(epoch)));
-            } else {
-                self.board.clear_seat(seat, pid);
-            }
+    /// The epochs of the children alive. Seats of children that were killed are cleared.
+    fn living_children(&self) -> Living {
+        let dead = |(_, pid, _): &(usize, u32, u64)| !clock::process_exists(*pid);
+        for (seat, pid, _) in self.board.children().filter(dead) {
+            self.board.clear_seat(seat, pid);
         }
-        oldest
+        self.board.living()
     }
 }
 

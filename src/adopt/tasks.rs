@@ -13,7 +13,7 @@ use crate::logic::addr::{Addr, Families};
 use crate::logic::health::Rules;
 use crate::logic::statuses::Statuses;
 use crate::monitor::probe::{self, HttpCheck, Kind, TargetTask, TlsCheck};
-use crate::monitor::run::{NameTask, Plan as MonitorPlan};
+use crate::monitor::run::{Epochs, NameTask, Plan as MonitorPlan};
 
 /// The tasks, and for each worker which are its own.
 #[derive(Debug)]
@@ -44,13 +44,13 @@ impl Tasks {
             .names
             .iter()
             .zip(0..)
-            .filter(|(t, _)| t.until.is_none());
+            .filter(|(t, _)| !t.epochs.is_past());
         let mut names = names.map(|(t, at)| (t.name.clone(), at)).collect();
         let targets = plan
             .targets
             .iter()
             .zip(0..)
-            .filter(|(t, _)| t.until.is_none());
+            .filter(|(t, _)| !t.epochs.is_past());
         let mut targets = targets.map(|(t, at)| (t.key.clone(), at)).collect();
         for worker in workers {
             let name = match worker.source {
@@ -76,7 +76,7 @@ impl Tasks {
             want: Families::NONE,
             ttl_min: settings.ttl.min,
             ttl_max: settings.ttl.max,
-            until: None,
+            epochs: Epochs::default(),
         };
         let at = *known.entry(host).or_insert(self.names.len());
         if at == self.names.len() {
@@ -114,7 +114,7 @@ impl Tasks {
                 port,
                 kind,
                 rules: worker.settings.rules,
-                until: None,
+                epochs: Epochs::default(),
             });
         }
         let task = &mut self.targets[at];

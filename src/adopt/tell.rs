@@ -30,6 +30,12 @@ impl Child {
         });
     }
 
+    /// What a leader, or the parent, has left there.
+    pub(super) fn decided(&self, entry: &Entry) -> Option<Known> {
+        let (id, tag) = entry.planned.seat?;
+        Some(self.board.known(id, tag).0)
+    }
+
     /// Leaves on the board what this leader has decided of a worker.
     pub(super) fn leave_known(&self, entry: &Entry, verdict: Verdict, lack: Option<Lack>) {
         let Some((id, tag)) = entry.planned.seat else {
@@ -39,6 +45,7 @@ impl Child {
             Verdict::Out => match lack {
                 Some(Lack::Unresolved) => Known::Unresolved,
                 Some(Lack::Expired) => Known::Expired,
+                Some(Lack::Awaited) => Known::Nothing,
                 None => Known::Out,
             },
             Verdict::LastResort => Known::LastResort,

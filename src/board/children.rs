@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Board;
 use super::layout::LINE;
 use super::record::{pack, unpack};
+use crate::logic::epochs::Living;
 
 const FREE: u64 = 0;
 /// More requests than that no child has under way.
@@ -72,10 +73,9 @@ impl Board {
         })
     }
 
-    /// The epoch of the oldest child that is alive as far as the board knows; the highest number when there is none.
-    pub fn oldest_epoch(&self) -> u64 {
-        let epochs = self.children().map(|(_, _, epoch)| epoch);
-        epochs.min().unwrap_or(u64::MAX)
+    /// The epochs of the children that are alive as far as the board knows.
+    pub fn living(&self) -> Living {
+        self.children().map(|(_, _, epoch)| epoch).collect()
     }
 
     /// Requests under way in all children, as they told last. Each counts with 65,536 at most, whatever its

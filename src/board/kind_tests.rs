@@ -4,6 +4,7 @@ use super::layout::LINE;
 use super::target_tests::{KEY, record};
 use super::tests::{SMALL, board, make, record as name_record};
 use super::*;
+use crate::logic::epochs::Living;
 
 #[test]
 fn kicks_are_taken_once() {
@@ -137,7 +138,9 @@ fn each_kind_has_its_own_book() {
     let board = board();
     let mut targets = Ledger::<TargetId>::new(board.target_capacity());
     let mut workers = Ledger::<WorkerId>::new(board.worker_capacity());
-    let plan = targets.plan(1, &[KEY, "tcp b.test:1"], None).unwrap();
+    let plan = targets
+        .plan(1, &[KEY, "tcp b.test:1"], &Living::default())
+        .unwrap();
     board.apply_targets(&plan);
     let (id, tag) = plan.slots[1];
     assert_eq!(
@@ -145,31 +148,43 @@ fn each_kind_has_its_own_book() {
         Some((tag, "tcp b.test:1".to_owned()))
     );
     board.write_target(id, tag, &record(1, 1)).unwrap();
-    let seats = workers.plan(1, &["one", "two"], None).unwrap();
+    let seats = workers
+        .plan(1, &["one", "two"], &Living::default())
+        .unwrap();
     board.apply_workers(&seats);
     board.keep_until(seats.slots[0].0, seats.slots[0].1, 9);
 
     // Both live on through a reload, and are gone when nobody wants them.
     for epoch in 2..4 {
-        board.apply_targets(&targets.plan(epoch, &["tcp b.test:1"], None).unwrap());
-        board.apply_workers(&workers.plan(epoch, &["one"], None).unwrap());
+        board.apply_targets(
+            &targets
+                .plan(epoch, &["tcp b.test:1"], &Living::default())
+                .unwrap(),
+        );
+        board.apply_workers(&workers.plan(epoch, &["one"], &Living::default()).unwrap());
         assert_eq!(board.read_target(id, tag).unwrap().record, record(1, 1));
         assert_eq!(board.kept_until(seats.slots[0].0, seats.slots[0].1), 9);
     }
     for epoch in 4..6 {
-        board.apply_targets(&targets.plan(epoch, &[], None).unwrap());
-        board.apply_workers(&workers.plan(epoch, &[], None).unwrap());
+        board.apply_targets(&targets.plan(epoch, &[], &Living::default()).unwrap());
+        board.apply_workers(&workers.plan(epoch, &[], &Living::default()).unwrap());
     }
     assert_eq!(board.targets().count(), 0);
     assert_eq!(board.kept_until(seats.slots[0].0, seats.slots[0].1), 0);
 
     let keys = ["a", "b", "c", "d", "e", "f"];
     assert_eq!(
-        targets.plan(6, &keys, None).unwrap_err().to_string(),
+        targets
+            .plan(6, &keys, &Living::default())
+            .unwrap_err()
+            .to_string(),
         "6 targets are needed at once, but there is room for 3"
     );
     assert_eq!(
-        workers.plan(6, &keys, None).unwrap_err().to_string(),
+        workers
+            .plan(6, &keys, &Living::default())
+            .unwrap_err()
+            .to_string(),
         "6 workers are needed at once, but there is room for 5"
     );
 }

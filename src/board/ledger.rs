@@ -10,6 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::ids::{NameId, SlotId, Tag};
+use crate::logic::epochs::Living;
 
 /// The book of the slots numbered by `I`.
 #[derive(Clone, Debug)]
@@ -25,7 +26,9 @@ pub struct Ledger<I = NameId> {
 struct Entry {
     name: String,
     tag: Tag,
-    /// The last epoch that wanted the name.
+    /// The first epoch that wanted the name.
+    first_epoch: u64,
+    /// The last one that did.
     last_epoch: u64,
 }
 
@@ -89,22 +92,16 @@ impl<I: SlotId> Ledger<I> {
 
     /// Finds slots for the names that `epoch` wants. A name that has a slot keeps
     /// it and its tag, so its addresses survive the reload. A slot is freed when
-    /// neither `epoch` nor the one before wanted its name and no living child is
-    /// as old as its last use; `oldest_living` is the lowest epoch of the children
-    /// alive, `None` when there are none.
+    /// neither `epoch` nor the one before wanted its name and no child of the epochs
+    /// that did is `living`.
     ///
     /// # Errors
     /// [`Full`] when there are not enough slots; the book is unchanged then.
-    pub fn plan(
-        &mut self,
-        epoch: u64,
-        names: &[&str],
-        oldest_living: Option<u64>,
-    ) -> Result<Plan<I>, Full> {
+    pub fn plan(&mut self, epoch: u64, names: &[&str], living: &Living) -> Result<Plan<I>, Full> {
         let mut next = self.clone();
         next.mark_used(epoch, names);
         let mut plan = Plan {
-            freed: next.sweep(epoch, oldest_living),
+            freed: next.sweep(epoch, living),
             ..Plan::default()
         };
         let mut from = 0;
@@ -148,10 +145,10 @@ impl<I: SlotId> Ledger<I> {
     }
 
     /// Takes out what nobody can still use.
-    fn sweep(&mut self, epoch: u64, oldest_living: Option<u64>) -> Vec<I> {
+    fn sweep(&mut self, epoch: u64, living: &Living) -> Vec<I> {
         let unused = |entry: &mut Entry| {
             entry.last_epoch.saturating_add(1) < epoch
-                && oldest_living.is_none_or(|oldest| oldest > entry.last_epoch)
+                && !living.any_of(entry.first_epoch, entry.last_epoch)
         };
         let mut freed = Vec::new();
         for (index, slot) in (0..).zip(&mut self.slots) {
@@ -180,6 +177,7 @@ impl<I: SlotId> Ledger<I> {
         self.slots[at] = Some(Entry {
             name: name.to_owned(),
             tag,
+            first_epoch: epoch,
             last_epoch: epoch,
         });
         self.by_name.insert(name.to_owned(), index);

@@ -5,9 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::tests::make;
 use super::*;
+use crate::logic::epochs::Living;
 
 fn ledger(capacity: u32) -> Ledger {
     Ledger::new(capacity)
+}
+
+fn living<const N: usize>(epochs: [u64; N]) -> Living {
+    Living::from_iter(epochs)
 }
 
 fn ids(plan: &Plan) -> Vec<u32> {
@@ -17,7 +22,9 @@ fn ids(plan: &Plan) -> Vec<u32> {
 #[test]
 fn names_keep_their_slots() {
     let mut ledger = ledger(8);
-    let first = ledger.plan(1, &["a", "b", "c"], None).unwrap();
+    let first = ledger
+        .plan(1, &["a", "b", "c"], &Living::default())
+        .unwrap();
     assert_eq!(ids(&first), [0, 1, 2]);
     assert_eq!(first.assigned.len(), 3);
     assert_eq!(
@@ -25,7 +32,7 @@ fn names_keep_their_slots() {
         (NameId(1), Tag::new("b", 1), "b".to_owned())
     );
     assert!(first.freed.is_empty());
-    let second = ledger.plan(2, &["d", "c", "a"], Some(1)).unwrap();
+    let second = ledger.plan(2, &["d", "c", "a"], &living([1])).unwrap();
     assert_eq!(ids(&second), [3, 2, 0]);
     assert_eq!(second.slots[1], first.slots[2]);
     assert_eq!(
@@ -38,23 +45,27 @@ fn names_keep_their_slots() {
 
 #[test]
 fn a_slot_is_freed_only_when_nobody_can_use_it() {
-    // Epochs 1 and 2 want "a", later ones do not: (epoch, oldest child alive, freed).
-    for (epoch, oldest, freed) in [
-        (3, None, false),
-        (3, Some(3), false),
-        (4, None, true),
-        (4, Some(3), true),
-        (4, Some(2), false),
-        (4, Some(1), false),
-        (9, Some(0), false),
-        (9, Some(9), true),
-    ] {
+    // Epochs 2 and 3 want "a", others do not: (epoch, those of the children alive, freed).
+    let cases: [(u64, &[u64], bool); 9] = [
+        (4, &[], false),
+        (4, &[4], false),
+        (5, &[], true),
+        (5, &[4], true),
+        (5, &[3], false),
+        (5, &[2, 4], false),
+        (9, &[1, 3, 9], false),
+        // One that is older never knew it.
+        (9, &[1, 9], true),
+        (9, &[9], true),
+    ];
+    for (epoch, alive, freed) in cases {
         let mut ledger = ledger(8);
-        ledger.plan(1, &["a", "b"], None).unwrap();
-        ledger.plan(2, &["a", "b"], Some(1)).unwrap();
-        let plan = ledger.plan(epoch, &["b"], oldest).unwrap();
+        ledger.plan(2, &["a", "b"], &Living::default()).unwrap();
+        ledger.plan(3, &["a", "b"], &living([2])).unwrap();
+        let alive = Living::from_iter(alive.iter().copied());
+        let plan = ledger.plan(epoch, &["b"], &alive).unwrap();
         let expected: &[NameId] = if freed { &[NameId(0)] } else { &[] };
-        assert_eq!(plan.freed, expected, "epoch {epoch}, oldest {oldest:?}");
+        assert_eq!(plan.freed, expected, "epoch {epoch}, {alive:?}");
         assert_eq!(ledger.len(), if freed { 1 } else { 2 });
     }
 }
@@ -62,14 +73,14 @@ fn a_slot_is_freed_only_when_nobody_can_use_it() {
 #[test]
 fn a_freed_slot_is_used_again_with_another_tag() {
     let mut ledger = ledger(2);
-    let first = ledger.plan(1, &["a", "b"], None).unwrap();
-    ledger.plan(2, &["b"], Some(1)).unwrap();
-    let third = ledger.plan(3, &["b", "a"], Some(3)).unwrap();
+    let first = ledger.plan(1, &["a", "b"], &Living::default()).unwrap();
+    ledger.plan(2, &["b"], &living([1])).unwrap();
+    let third = ledger.plan(3, &["b", "a"], &living([3])).unwrap();
     assert_eq!(third.freed, [], "wanted again before anybody took it");
     assert_eq!(third.slots[1], first.slots[0]);
-    ledger.plan(4, &["b"], Some(4)).unwrap();
-    ledger.plan(5, &["b"], Some(5)).unwrap();
-    let sixth = ledger.plan(6, &["b", "a"], Some(6)).unwrap();
+    ledger.plan(4, &["b"], &living([4])).unwrap();
+    ledger.plan(5, &["b"], &living([5])).unwrap();
+    let sixth = ledger.plan(6, &["b", "a"], &living([6])).unwrap();
     assert_eq!(ids(&sixth), [1, 0]);
     assert_ne!(sixth.slots[1].1, first.slots[0].1);
 }
@@ -77,9 +88,11 @@ fn a_freed_slot_is_used_again_with_another_tag() {
 #[test]
 fn a_full_book_is_unchanged() {
     let mut ledger = ledger(3);
-    ledger.plan(1, &["a", "b"], None).unwrap();
+    ledger.plan(1, &["a", "b"], &Living::default()).unwrap();
     let before = format!("{ledger:?}");
-    let full = ledger.plan(2, &["c", "d", "c", "e"], Some(1)).unwrap_err();
+    let full = ledger
+        .plan(2, &["c", "d", "c", "e"], &living([1]))
+        .unwrap_err();
     assert_eq!((full.needed, full.capacity), (5, 3));
     assert_eq!(
         full.to_string(),
@@ -87,20 +100,28 @@ fn a_full_book_is_unchanged() {
     );
     assert_eq!(format!("{ledger:?}"), before);
     // The same when slots would have been freed.
-    let full = ledger.plan(7, &["c", "d", "e", "f"], None).unwrap_err();
+    let full = ledger
+        .plan(7, &["c", "d", "e", "f"], &Living::default())
+        .unwrap_err();
     assert_eq!(full.needed, 4);
     assert_eq!(format!("{ledger:?}"), before);
-    assert_eq!(ids(&ledger.plan(2, &["c"], Some(1)).unwrap()), [2]);
+    assert_eq!(ids(&ledger.plan(2, &["c"], &living([1])).unwrap()), [2]);
 }
 
 #[test]
 fn empty_and_repeated_names() {
     let mut ledger = ledger(1);
     assert!(ledger.is_empty());
-    assert_eq!(ledger.plan(1, &[], None), Ok(Plan::default()));
-    let plan = ledger.plan(2, &["a", "a"], None).unwrap();
+    assert_eq!(ledger.plan(1, &[], &Living::default()), Ok(Plan::default()));
+    let plan = ledger.plan(2, &["a", "a"], &Living::default()).unwrap();
     assert_eq!((ids(&plan), plan.assigned.len()), (vec![0, 0], 1));
-    assert_eq!(self::ledger(0).plan(1, &["a"], None).unwrap_err().needed, 1);
+    assert_eq!(
+        self::ledger(0)
+            .plan(1, &["a"], &Living::default())
+            .unwrap_err()
+            .needed,
+        1
+    );
 }
 
 /// The names of an epoch: the set grows and shrinks, some stay for ever.
@@ -156,8 +177,7 @@ fn reloads_shrink_and_grow() {
         board.announce_epoch(epoch, 1);
         let names = names(epoch);
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-        let oldest = board.children().map(|(_, _, epoch)| epoch).min();
-        let plan = ledger.plan(epoch, &wanted, oldest).unwrap();
+        let plan = ledger.plan(epoch, &wanted, &board.living()).unwrap();
         board.apply(&plan);
         freed += plan.freed.len();
         let before = views.insert(epoch, names.into_iter().zip(plan.slots).collect());

@@ -7,6 +7,7 @@ use std::{hint, thread};
 
 use super::tests::{SMALL, board};
 use super::*;
+use crate::logic::epochs::Living;
 
 const ID: WorkerId = WorkerId(2);
 const TAG: Tag = Tag(11);
@@ -64,13 +65,15 @@ fn counts_of_a_worker() {
 fn counts_live_as_long_as_the_owner() {
     let board = board();
     let mut workers = Ledger::<WorkerId>::new(board.worker_capacity());
-    let plan = workers.plan(1, &["one", "two"], None).unwrap();
+    let plan = workers
+        .plan(1, &["one", "two"], &Living::default())
+        .unwrap();
     board.apply_workers(&plan);
     let (id, tag) = plan.slots[1];
     board.count_rescue(id, tag, RescueCount::Retried, 3);
     board.tell(id, tag, counts(0, 2, 0));
     for epoch in 2..5 {
-        let plan = workers.plan(epoch, &["two"], None).unwrap();
+        let plan = workers.plan(epoch, &["two"], &Living::default()).unwrap();
         board.apply_workers(&plan);
         assert_eq!(plan.slots, [(id, tag)]);
         assert_eq!(board.rescues(id, tag), Some(counts(0, 3, 0)));

@@ -4,6 +4,7 @@ pub mod addr;
 pub mod answer;
 pub mod budget;
 pub mod ended;
+pub mod epochs;
 pub mod event;
 pub mod flaw;
 pub mod health;

@@ -13,6 +13,9 @@ use super::schedule;
 pub use event::{Event, Level, Origin};
 
 mod event;
+mod turn;
+
+pub use turn::{hurry, keep_turn};
 
 /// How often a name from the hosts file is looked at without any change of the file,
 /// in milliseconds. It costs no query.
@@ -186,15 +189,6 @@ pub fn resume(record: &mut NameRecord, bounds: &Bounds, now_ms: u64) {
     for family in FAMILIES {
         let state = family_mut(record, family);
         state.retry_ms = state.retry_ms.min(latest);
-    }
-}
-
-/// Makes every failing family due at `now_ms`.
-pub fn hurry(record: &mut NameRecord, now_ms: u64) {
-    for family in FAMILIES {
-        if fails(record, family) {
-            family_mut(record, family).retry_ms = now_ms;
-        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Usable {
 /// Why a worker has no address that it may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lack {
+    /// DNS has not answered yet.
+    Awaited,
     /// DNS was asked and has never given any.
     Unresolved,
     /// There were some, but DNS has failed for longer than `livestale`.

@@ -67,6 +67,8 @@ pub struct Member {
     pub last_resort: bool,
     /// It has no address that it may use: it is out in any case.
     pub lacks_address: bool,
+    /// DNS has not answered yet: out while another one can serve, since httpd would look its name up in requests.
+    pub awaits_dns: bool,
 }
 
 impl Member {
@@ -101,6 +103,9 @@ pub enum Verdict {
 ///
 /// When no usable member is up, the one that went down last, and not by refused connections, stays in.
 pub fn balancer(members: &[Member]) -> Vec<Verdict> {
+    let served = members
+        .iter()
+        .any(|m| m.usable && !m.is_down() && !m.awaits_dns);
     let resort = if members.iter().any(|m| m.usable && !m.is_down()) {
         None
     } else {
@@ -110,6 +115,7 @@ pub fn balancer(members: &[Member]) -> Vec<Verdict> {
         .iter()
         .enumerate()
         .map(|(i, member)| match member.is_down() {
+            false if member.awaits_dns && served => Verdict::Out,
             false => Verdict::In,
             true if resort == Some(i) => Verdict::LastResort,
             true => Verdict::Out,

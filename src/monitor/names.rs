@@ -8,12 +8,17 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::random::Random;
 use super::resolver::{FilesChanged, Resolver, failed};
-use super::run::{Level, NameTask, Plan, Surroundings};
-use crate::board::{Board, Counter, NameRecord, Source, WriteError};
+use super::run::{Level, Plan, Surroundings};
+use crate::board::{Board, Counter, Source, WriteError};
 use crate::logic::addr::{Addr, Families};
 use crate::logic::answer::{Failure, Lookup, Outcome};
+use crate::logic::epochs::Living;
 use crate::logic::level::Level as Spread;
-use crate::logic::name::{self, Bounds, Questions, Step};
+use crate::logic::name::{self, Questions, Step};
+
+mod one;
+
+use one::Name;
 
 /// Look-ups under way at the same time that may bring news soon.
 const MAX_PROMPT: usize = 64;
@@ -66,22 +71,6 @@ struct Flight {
     left: Families,
     /// It asks only for what fails, or its first part has come already.
     slow: bool,
-}
-
-struct Name<'a> {
-    task: &'a NameTask,
-    bounds: Bounds,
-    record: NameRecord,
-    /// The fully qualified name that gave the addresses, once known.
-    candidate: Option<String>,
-    /// When it is due, while it waits in the queue.
-    due: Option<u64>,
-    /// The families that are being asked for.
-    busy: Families,
-    /// Ask for everything, due or not.
-    again: bool,
-    /// No child uses it any more: not asked for.
-    retired: bool,
 }
 
 impl<'a, E: Surroundings> Names<'a, E> {
@@ -157,19 +146,14 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let Some(name) = self.names.get_mut(index) else {
             return;
         };
-        if name::all_fail(&name.record, name.task.want) {
-            // The next try comes now; what follows it keeps its pace.
-            name::hurry(&mut name.record, now);
-        }
-        // What is good is out of date now; a family that fails alone keeps its time.
-        name.record.expires_ms = name.record.expires_ms.min(now);
+        name.hurry(now);
         self.enqueue(index, now);
     }
 
-    /// Gives up names that no living child uses: the oldest is of the configuration `oldest`.
-    pub fn retire(&mut self, oldest: u64) {
+    /// Gives up names that no living child uses.
+    pub fn retire(&mut self, living: &Living) {
         for (index, name) in self.names.iter_mut().enumerate() {
-            if !name.retired && name.task.until.is_some_and(|until| until < oldest) {
+            if !name.retired && !name.task.epochs.are_left(living) {
                 name.retired = true;
                 if let Some(due) = name.due.take() {
                     self.queue.remove(&(due, index));
@@ -302,7 +286,7 @@ impl<'a, E: Surroundings> Names<'a, E> {
         let (now, rnd) = (self.env.now_ms(), self.random.draw());
         let name = &mut self.names[index];
         let text = &name.task.name;
-        let mut step = name::step(&name.record, now, lookup, &name.bounds, rnd);
+        let mut step = name.step(now, lookup, rnd);
         if name.again {
             // Asked before the files changed: the answer may be out of date.
             if name.busy.is_empty() {
@@ -342,6 +326,9 @@ impl<'a, E: Surroundings> Names<'a, E> {
             name.candidate = Some(lookup.candidate.clone());
         }
         name.record = step.record;
+        if name.busy.is_empty() {
+            name.turn = None;
+        }
         self.enqueue(index, step.due_ms.max(now + MIN_PAUSE_MS));
     }
 
@@ -372,39 +359,6 @@ impl<'a, E: Surroundings> Names<'a, E> {
             if urgent && name.busy.is_empty() {
                 self.enqueue(index, now);
             }
-        }
-    }
-}
-
-impl<'a> Name<'a> {
-    fn new(task: &'a NameTask) -> Self {
-        Self {
-            task,
-            bounds: Bounds {
-                ttl_min: task.ttl_min,
-                ttl_max: task.ttl_max,
-                want: task.want,
-            },
-            record: NameRecord::default(),
-            candidate: None,
-            due: None,
-            busy: Families::NONE,
-            again: false,
-            retired: false,
-        }
-    }
-
-    /// What to ask for now. A part only when it is known which candidate to ask.
-    fn questions(&self, now: u64) -> Option<Questions> {
-        let (want, idle) = (self.task.want, self.busy.is_empty());
-        if self.again && idle {
-            return Some(name::all(want));
-        }
-        let questions = name::questions(&self.record, want, self.busy, now)?;
-        match (questions.partial && self.candidate.is_none(), idle) {
-            (false, _) => Some(questions),
-            (true, true) => Some(name::all(want)),
-            (true, false) => None,
         }
     }
 }

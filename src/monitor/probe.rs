@@ -13,6 +13,7 @@ use super::names::Names;
 use super::run::{Plan, Surroundings};
 use crate::board::Board;
 use crate::logic::addr::Addr;
+use crate::logic::epochs::Living;
 use crate::logic::health::{Probe, Reason};
 
 mod book;
@@ -120,9 +121,9 @@ impl<'a, E: Surroundings> Prober<'a, E> {
         self.book.moved(name, addrs, now);
     }
 
-    /// Gives up targets that no living child uses: the oldest is of the configuration `oldest`.
-    pub fn retire(&mut self, oldest: u64) {
-        self.book.retire(oldest);
+    /// Gives up targets that no living child uses.
+    pub fn retire(&mut self, living: &Living) {
+        self.book.retire(living);
     }
 
     /// Looks for kicks on the board.

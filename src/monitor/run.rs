@@ -13,6 +13,7 @@ use super::resolver::Resolver;
 use crate::board::{Board, NameId, Tag};
 use crate::config::resolver::ResolverConfig;
 use crate::logic::addr::Families;
+use crate::logic::epochs::Living;
 
 pub use crate::logic::name::Level;
 
@@ -30,8 +31,28 @@ pub struct NameTask {
     pub want: Families,
     pub ttl_min: Duration,
     pub ttl_max: Duration,
-    /// The last configuration that wants it; None: the present one. Others are worked on for the children of theirs.
+    pub epochs: Epochs,
+}
+
+/// The configurations that want a name or a target.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Epochs {
+    /// The first of them.
+    pub since: u64,
+    /// The last; None: the present one. Others are worked on for the children of theirs.
     pub until: Option<u64>,
+}
+
+impl Epochs {
+    pub const fn is_past(self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Whether the present configuration wants it, or a living child is of one that did.
+    pub fn are_left(self, living: &Living) -> bool {
+        self.until
+            .is_none_or(|until| living.any_of(self.since, until))
+    }
 }
 
 /// All that a leader has to do.
@@ -45,8 +66,8 @@ pub struct Plan {
 impl Plan {
     /// Whether some of it is for children of earlier configurations.
     fn has_past(&self) -> bool {
-        self.names.iter().any(|task| task.until.is_some())
-            || self.targets.iter().any(|task| task.until.is_some())
+        self.names.iter().any(|task| task.epochs.is_past())
+            || self.targets.iter().any(|task| task.epochs.is_past())
     }
 }
 
@@ -129,9 +150,9 @@ pub async fn run_with(
 
 /// Gives up what only children of earlier configurations wanted that have ended.
 fn retire<E: Surroundings>(board: Board, names: &mut Names<'_, E>, prober: &mut Prober<'_, E>) {
-    let oldest = board.oldest_epoch();
-    names.retire(oldest);
-    prober.retire(oldest);
+    let living = board.living();
+    names.retire(&living);
+    prober.retire(&living);
 }
 
 /// Tells names and prober of each other, starts what is due and returns when something is due next.

@@ -98,9 +98,9 @@ impl<'a> Look<'a> {
         seat.map_or(Known::In, |(id, tag)| self.child.board.known(id, tag).0)
     }
 
-    /// Whether it is out because DNS has never given it an address.
+    /// Whether it may be out because DNS has not given it an address, yet or ever.
     fn is_unresolved(&self, entry: &Entry) -> bool {
-        !self.lost && self.decided(entry) == Known::Unresolved
+        !self.lost && matches!(self.decided(entry), Known::Nothing | Known::Unresolved)
     }
 
     /// What leaders have decided.

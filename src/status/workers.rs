@@ -143,7 +143,8 @@ fn state(child: &Child, look: &Look, entry: &Entry, time: Time) -> (State, Optio
     if entry.planned.settings.observe {
         return (httpd_state(raw), error_since(raw));
     }
-    if raw.is_failed() {
+    // Before DNS has answered it is kept out as well.
+    if raw.is_failed() && (known != Known::Nothing || raw.is_hchecked()) {
         return (State::Down, since.filter(|_| known != Known::In));
     }
     if look.is_in_lasting_error(entry) {

@@ -2,10 +2,11 @@
 //! reload took the worker out of the configuration.
 
 use crate::common::pool::*;
+use crate::common::processes::leader;
 use crate::common::status::*;
 use crate::common::*;
 use live_kit::{
-    Httpd, MANAGER, Mpm, Request, World, all_at_once, eventually, pause, scenario_within,
+    Httpd, MANAGER, Mpm, Request, Signal, World, all_at_once, eventually, pause, scenario_within,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -282,5 +283,102 @@ fn a_member_of_run_time_is_set_free() {
         wait_down(&httpd, ONE);
         pause(0.5);
         assert_eq!(begun.reply(), (200, "B".to_owned()));
+    });
+}
+
+/// The new configuration has no live worker: after a while nobody leads, and what was marked in the old children is taken
+/// back there.
+#[test]
+fn nothing_is_kept_out_without_a_leader() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!("{}{}", room(Mpm::Event), pool(""));
+        let mut httpd = start_pool(troubled(w.httpd().live(&text)), &[&a, &b]);
+        b.kill();
+        wait_down(&httpd, TWO);
+        let begun = Begun::get(&httpd, "/");
+        pause(0.5);
+        httpd.rewrite(&text.replace("live=on", "live=off"));
+        httpd.graceful();
+        // An old child leads for 5 s, until there would be a new one, and is missed after 3 s.
+        eventually(PATIENCE, || told(&httpd, TWO, "down -> up") == 1);
+        b.revive();
+        a.kill();
+        assert_eq!(begun.reply(), (200, "B".to_owned()));
+        // That is how it was configured.
+        assert_eq!(httpd.logged("has been silent"), 0);
+    });
+}
+
+/// A worker came with one reload and went with the next one, behind the back of a child that is older than both: nobody
+/// asks for it on behalf of that child.
+#[test]
+fn what_an_old_child_never_knew() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (_a, b) = backends();
+        set_app(w, &[IP_A]);
+        w.dns.set("gone.test", short(&[IP_B]));
+        let text = |more: &str| format!("{}{more}\n{FOLLOW}", room(Mpm::Event));
+        let mut httpd = start_following(w.httpd().threads(16).live(&text("")));
+        let begun = Begun::get(&httpd, "/");
+        pause(0.5);
+        httpd.rewrite(&text("ProxyPass /gone/ http://gone.test:9000/ live=on"));
+        httpd.graceful();
+        wait_known(&httpd, "gone.test");
+        wait_probed(&[&b]);
+        httpd.rewrite(&text(""));
+        httpd.graceful();
+        // The children that knew it end.
+        pause(5.0);
+        w.dns.forget();
+        let probed = b.probed();
+        pause(4.0);
+        let asked = w.dns.queries();
+        assert!(asked.iter().all(|q| q.name == "app.test"), "{asked:?}");
+        assert_eq!(b.probed(), probed);
+        assert_eq!(begun.reply(), (200, "A".to_owned()));
+    });
+}
+
+/// The leader of the new children falls silent: what was marked in the old ones is taken back as well, and comes back
+/// with the leader. One word for all of them.
+#[test]
+fn the_leader_falls_silent_for_old_children() {
+    scenario_within(LIMIT, |w: &mut World| {
+        let (a, b) = backends();
+        set_members(w);
+        let text = format!("{}{}", room(Mpm::Event), pool(""));
+        let builder = troubled(w.httpd().threads(16).live(&text)).expect("has been silent");
+        // The stopped leader finds itself late.
+        let builder = builder.expect("probes are late");
+        let mut httpd = start_pool(builder, &[&a, &b]);
+        b.kill();
+        wait_down(&httpd, TWO);
+        let old = httpd.children();
+        let lost: Vec<_> = (0..4).map(|_| Begun::get(&httpd, "/")).collect();
+        let heard: Vec<_> = (0..4).map(|_| Begun::get(&httpd, "/")).collect();
+        pause(0.5);
+        httpd.graceful();
+        eventually(PATIENCE, || !old.contains(&leader(&httpd)));
+        let leader = leader(&httpd);
+        httpd.signal(leader, Signal::STOP);
+        eventually(PATIENCE, || httpd.logged("has been silent") == 1);
+        pause(1.0);
+        // As stock httpd: some try it, and go to the other one.
+        let tried = attempts(&httpd, IP_B);
+        for request in lost {
+            assert_eq!(request.reply(), (200, "A".to_owned()));
+        }
+        assert!(attempts(&httpd, IP_B) > tried, "nobody tried it");
+        httpd.signal(leader, Signal::CONT);
+        eventually(PATIENCE, || httpd.logged("is heard again") == 1);
+        pause(2.0);
+        let tried = attempts(&httpd, IP_B);
+        for request in heard {
+            assert_eq!(request.reply(), (200, "A".to_owned()));
+        }
+        assert_eq!(attempts(&httpd, IP_B), tried);
+        assert_eq!(ups(&httpd, TWO), 1);
     });
 }

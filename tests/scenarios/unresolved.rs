@@ -3,7 +3,7 @@
 use crate::common::pool::*;
 use crate::common::status::*;
 use crate::common::*;
-use live_kit::{Fault, MANAGER, World, eventually, pause, scenario_within};
+use live_kit::{Fault, MANAGER, Mpm, World, eventually, pause, scenario_within};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -111,6 +111,44 @@ fn nobody_waits_for_dns() {
             .run(Duration::from_millis(500))
             .assert_clean(QUICK);
     });
+}
+
+/// DNS is slow when a reload brings a member: no request waits for its first look-up, which httpd would do in each of
+/// them, and nothing is told of it.
+#[test]
+fn a_new_member_awaits_its_first_answer() {
+    for mpm in [Mpm::Event, Mpm::Prefork] {
+        scenario_within(LIMIT, |w: &mut World| {
+            let (a, b) = backends();
+            set_members(w);
+            let section = |member| {
+                format!("<Proxy balancer://pool>\nBalancerMember {member} live=on\n</Proxy>")
+            };
+            let one = format!(
+                "ProxyLiveResolver system timeout=9s attempts=1\n{PAGES}\n{}\nProxyPass / balancer://pool/",
+                section(ONE)
+            );
+            let builder = w.httpd().mpm(mpm).live(&one);
+            let mut httpd = builder.expect("TTL").start();
+            wait_known(&httpd, "one.test");
+            wait_probed(&[&a]);
+            w.dns.fail("two.test", Fault::Late(Duration::from_secs(4)));
+            httpd.reconfigure(|builder| builder.live(&section(TWO)));
+            httpd.graceful();
+            let load = httpd.load().clients(2).run(Duration::from_secs(1));
+            load.assert_clean(QUICK);
+            let starting = (
+                "starting".to_owned(),
+                "DNS has not answered for two.test".to_owned(),
+            );
+            assert_eq!(shown(&httpd, TWO), starting);
+            assert_eq!(ready(&httpd), (200, "ready".to_owned()));
+            assert_eq!(load.by_backend().into_keys().collect::<Vec<_>>(), ["A"]);
+            wait_probed(&[&b]);
+            eventually(BACK, || used(&httpd) == ["A", "B"]);
+            assert_eq!(httpd.logged(&format!("worker {TWO}: ")), 0);
+        });
+    }
 }
 
 /// A member is added while DNS fails, and enabled: no request meets it before it has an address.

@@ -1,14 +1,43 @@
 //! What the health of its addresses says of a worker.
 
-use super::Entry;
+use super::{Entry, Ordering};
+use crate::ffi::clock;
 use crate::logic::addr::Addr;
 use crate::logic::health::{AddrHealth, Reason, State as Health, TargetRecord};
+use crate::logic::usable::{self, Lack, Usable, usable};
 use crate::logic::verdict::{self, WorkerHealth};
 
 /// Addresses that one log line shows.
 const DESCRIBED: usize = 8;
 
 impl Entry {
+    /// Whether it has no address to use: because DNS has not answered yet or never given one, or `livestale` has run out. Looks at the
+    /// clock: call it at each tick of the keeper.
+    pub fn lack(&self) -> Option<Lack> {
+        let state = self.state.lock();
+        let families = self.planned.settings.families;
+        if self.follows_dns() && state.set.is_empty() {
+            if usable::is_unresolved(&state.record, families) {
+                return Some(Lack::Unresolved);
+            }
+            if state.record.addrs.is_empty() {
+                return Some(Lack::Awaited);
+            }
+        }
+        let stale = self.planned.settings.stale?;
+        let now = usable(
+            &state.record,
+            families,
+            Some(stale.as_millis() as u64),
+            clock::now_ms(),
+        );
+        // A part of the families may have expired: the set shrinks at the next refresh.
+        if now != Usable::Expired && !matches!(&now, Usable::Addresses(a) if *a == state.set) {
+            self.seen.fetch_sub(1, Ordering::AcqRel);
+        }
+        (now == Usable::Expired).then_some(Lack::Expired)
+    }
+
     /// Whether idle connections to `addr` may be kept: it is in the set in force (or none is), and not down while
     /// there is something better. Where nothing is, those to addresses with bad answers are kept, and those of the
     /// last resort: they may be all that works.

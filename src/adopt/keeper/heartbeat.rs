@@ -27,8 +27,9 @@ impl Keeper {
             (true, since) => since,
         };
         let lost = late && now.saturating_sub(self.late_since_ms) >= LATE_AGAIN_MS;
-        // When the server ends, nobody leads any more.
-        if lost == self.heartbeat_lost || self.child.is_stopping() || hooks::mpm_is_stopping() {
+        let ends = || self.child.is_stopping() || hooks::mpm_is_stopping();
+        // When the server ends, nobody leads any more. A child that a reload has ended may serve for long.
+        if lost == self.heartbeat_lost || (!self.is_outdated() && ends()) {
             return;
         }
         self.heartbeat_lost = lost;
@@ -48,8 +49,16 @@ impl Keeper {
         self.child.note(&Event::of_module(who, what));
     }
 
-    /// One line is enough for all children: the one with the lowest process id writes it.
+    /// A newer configuration is in force.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.child.epoch != self.child.board.epoch()
+    }
+
+    /// One line is enough for all children: of the newest ones the one with the lowest process id writes it.
     pub(super) fn speaks_for_others(&self, leader: u32) -> bool {
+        if self.is_outdated() {
+            return false;
+        }
         let child = self.child;
         let seats = child.board.children();
         let lowest = seats

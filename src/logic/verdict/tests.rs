@@ -55,6 +55,7 @@ const UP: Member = Member {
     usable: true,
     last_resort: true,
     lacks_address: false,
+    awaits_dns: false,
 };
 
 const fn soft(since_ms: u64) -> Member {
@@ -94,6 +95,10 @@ fn who_is_in_and_who_is_out() {
         ..member
     };
     let foreign = Member { health: None, ..UP };
+    let awaits = Member {
+        awaits_dns: true,
+        ..UP
+    };
     let cases: &[(&[Member], &[Verdict])] = &[
         (&[], &[]),
         (&[UP, UP], &[In, In]),
@@ -117,6 +122,13 @@ fn who_is_in_and_who_is_out() {
         // Not ours to judge: as good as up.
         (&[foreign, soft(1)], &[In, Out]),
         (&[unusable(foreign), soft(1)], &[In, LastResort]),
+        // DNS has not answered yet: only while another one can serve, for it would take a look-up by httpd.
+        (&[awaits], &[In]),
+        (&[awaits, awaits], &[In, In]),
+        (&[awaits, UP], &[Out, In]),
+        (&[awaits, foreign], &[Out, In]),
+        (&[awaits, soft(1)], &[In, Out]),
+        (&[awaits, unusable(UP)], &[In, In]),
     ];
     for (members, wanted) in cases {
         assert_eq!(balancer(members), *wanted, "{members:?}");
@@ -158,6 +170,7 @@ const fn stranger(usable: bool) -> Member {
         usable,
         last_resort: false,
         lacks_address: false,
+        awaits_dns: false,
     }
 }
 

@@ -8,6 +8,7 @@ use super::report::{self, Rarely};
 use super::target::{Kind, Source, Target, socket_addr};
 use crate::board::{Board, Counter, TargetId, WriteError};
 use crate::logic::addr::Addr;
+use crate::logic::epochs::Living;
 use crate::logic::event::Event as Noted;
 use crate::logic::health::{self, AddrHealth, Probe, Reason, State, Step};
 use crate::logic::storm::{self, Census, Event, Storm};
@@ -215,11 +216,11 @@ impl<E: Surroundings> Book<'_, E> {
         self.env.log(Level::Debug, &line);
     }
 
-    /// Gives up targets that no living child uses: the oldest is of the configuration `oldest`.
-    pub fn retire(&mut self, oldest: u64) {
+    /// Gives up targets that no living child uses.
+    pub fn retire(&mut self, living: &Living) {
         for index in 0..self.targets.len() {
             let target = &self.targets[index];
-            if !target.lost && target.task.until.is_some_and(|until| until < oldest) {
+            if !target.lost && !target.task.epochs.are_left(living) {
                 self.give_up(index, "the last child that used it has ended");
             }
         }

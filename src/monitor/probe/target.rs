@@ -8,6 +8,7 @@ use crate::logic::addr::Addr;
 use crate::logic::health::{AddrHealth, Rules, TargetRecord};
 use crate::logic::pace::Pace;
 use crate::logic::statuses::Statuses;
+use crate::monitor::run::Epochs;
 
 /// How an address is probed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,8 +74,7 @@ pub struct TargetTask {
     pub port: u16,
     pub kind: Kind,
     pub rules: Rules,
-    /// The last configuration that wants it; None: the present one. Others are worked on for the children of theirs.
-    pub until: Option<u64>,
+    pub epochs: Epochs,
 }
 
 /// A target as the leader works on it.

@@ -12,7 +12,7 @@ use super::*;
 use crate::board::{Capacity, Counter, Kick, Tag, TargetId};
 use crate::logic::health::{AddrHealth, Layer, Rules, State, TargetRecord};
 use crate::logic::statuses::Statuses;
-use crate::monitor::run::{Level, Surroundings};
+use crate::monitor::run::{Epochs, Level, Surroundings};
 
 mod health;
 mod others;
@@ -192,7 +192,7 @@ fn target(board: Board, id: u32, label: &str, source: Source) -> TargetTask {
         port: port.parse().unwrap(),
         kind: Kind::Tcp,
         rules: RULES,
-        until: None,
+        epochs: Epochs::default(),
     }
 }
 

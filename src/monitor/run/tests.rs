@@ -97,7 +97,7 @@ fn task(board: Board, id: u32, name: &str) -> NameTask {
         want: Families::ANY,
         ttl_min: Duration::from_millis(200),
         ttl_max: Duration::from_secs(3_600),
-        until: None,
+        epochs: Epochs::default(),
     };
     board.assign(task.id, task.tag, name);
     task

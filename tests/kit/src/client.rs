@@ -138,10 +138,15 @@ impl Client {
         }
     }
 
-    fn connect(&mut self) -> Result<(), Failure> {
-        // As browsers do: a kept connection that the server has closed meanwhile is not used again.
+    /// Whether the next request goes on the present connection. As browsers do: one that the server has closed
+    /// meanwhile is not used again.
+    pub fn is_kept(&mut self) -> bool {
         let kept = self.stream.as_mut();
-        if kept.is_some_and(|s| !s.source_mut().quiet().unwrap_or(false)) {
+        kept.is_some_and(|s| s.source_mut().quiet().unwrap_or(false))
+    }
+
+    fn connect(&mut self) -> Result<(), Failure> {
+        if !self.is_kept() {
             self.close();
         }
         if self.stream.is_none() {

@@ -148,8 +148,10 @@ fn members_of_run_time() {
         eventually(PATIENCE, || state(&httpd, TWO) == "up");
         httpd.manager("pool").add(ONE);
         httpd.manager("pool").edit(ONE, "w_status_D=0");
+        // Each child finds it by itself.
         eventually(PATIENCE, || {
-            json(&httpd).to_string().contains(ONE) && state(&httpd, ONE) == "up"
+            let page = json(&httpd);
+            page.to_string().contains(ONE) && worker(&page, ONE)["state"] == "up"
         });
         a.mode(live_kit::Mode::Hang);
         let waiting = live_kit::all_at_once(

@@ -72,6 +72,32 @@ fn what_never_resolved_is_tried_often() {
     assert_eq!(pauses, [1, 2, 4, 4, 4, 4]);
 }
 
+/// An address dies again and again while DNS fails: each time it is asked for, and nothing is put off by that.
+#[test]
+fn tries_out_of_turn_keep_the_pace() {
+    let mut name = Name::good(gives(&["10.0.0.1"], 5), Outcome::Empty);
+    name.step(10_000, dns(SERVFAIL, TIMEOUT));
+    let due = name.step(11_000, dns(SERVFAIL, TIMEOUT)).due_ms;
+    let turn = [name.record.v4, name.record.v6];
+    assert_eq!((due, turn[0].failures), (13_000, 2));
+    for now in [11_500, 12_500] {
+        hurry(&mut name.record, now);
+        assert_eq!(name.record.v4.retry_ms, now);
+        name.step(now, dns(SERVFAIL, TIMEOUT));
+        keep_turn(&mut name.record, &turn, now);
+        let families = [name.record.v4, name.record.v6];
+        assert_eq!(families.map(|f| (f.failures, f.retry_ms)), [(2, due); 2]);
+    }
+    // Its turn has come meanwhile: this one counts.
+    let after = name.step(13_200, dns(SERVFAIL, TIMEOUT)).record;
+    keep_turn(&mut name.record, &turn, 13_200);
+    assert_eq!((name.record.v4.failures, after.v4.failures), (3, 3));
+    // A good answer stays one.
+    name.step(13_400, dns(gives(&["10.0.0.2"], 5), TIMEOUT));
+    keep_turn(&mut name.record, &turn, 11_000);
+    assert_eq!((name.record.v4.failures, name.record.v4.retry_ms), (0, 0));
+}
+
 #[test]
 fn the_backoff_ends_at_30_seconds_and_with_an_answer() {
     let mut name = Name::good(gives(&["10.0.0.1"], 5), Outcome::Empty);

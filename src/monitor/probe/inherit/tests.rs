@@ -8,6 +8,7 @@ use crate::board::{Capacity, NameId, Tag, TargetId};
 use crate::logic::addr::Families;
 use crate::logic::health::{Reason, Rules};
 use crate::logic::record::NameRecord;
+use crate::monitor::run::Epochs;
 
 const NOW: u64 = 50_000;
 const RULES: Rules = Rules {
@@ -58,7 +59,7 @@ fn target(board: Board, id: u32, key: &str, kind: Kind, source: Source) -> Targe
         port: 80,
         kind,
         rules: RULES,
-        until: None,
+        epochs: Epochs::default(),
     }
 }
 
@@ -78,7 +79,7 @@ fn name(board: Board) -> NameTask {
         want: Families::ANY,
         ttl_min: Duration::from_secs(1),
         ttl_max: Duration::from_secs(9),
-        until: None,
+        epochs: Epochs::default(),
     }
 }
 

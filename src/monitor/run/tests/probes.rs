@@ -32,7 +32,7 @@ fn target(board: Board, id: u32, label: &str, source: From) -> TargetTask {
         port: port.parse().unwrap(),
         kind: Kind::Tcp,
         rules: RULES,
-        until: None,
+        epochs: Epochs::default(),
     }
 }
 
@@ -173,12 +173,11 @@ async fn a_dead_address_has_failing_dns_asked_again() {
     run_for(&plan, board, &env, 800).await;
     let asked = count(&server, false) - 1;
     assert!((1..=2).contains(&asked), "{asked}: at most once a second");
-    let known = record(board, task);
-    assert_eq!(shows(&known), "127.0.0.9", "it fails on");
-    assert!(
-        known.v4.retry_ms > env.now_ms() + 20_000,
-        "and its pause is the long one"
-    );
+    let after = record(board, task);
+    assert_eq!(shows(&after), "127.0.0.9", "it fails on");
+    assert!(after.v4.error_ms > known.v4.error_ms);
+    let pace = |r: &NameRecord| (r.v4.failures, r.v4.retry_ms);
+    assert_eq!(pace(&after), pace(&known), "and its turn is the same");
 }
 
 /// Nobody is left of the configuration that wanted it.
@@ -190,10 +189,15 @@ async fn what_no_child_uses_is_given_up() {
     let server = DnsServer::new(|_| fleeting(&["10.0.0.1"]));
     let mut plan = plan(board, &server, &["app.test", "gone.test"]);
     plan.targets = alone(board, at).targets;
-    plan.names[1].until = Some(3);
-    plan.targets[0].until = Some(3);
+    let past = Epochs {
+        since: 2,
+        until: Some(3),
+    };
+    (plan.names[1].epochs, plan.targets[0].epochs) = (past, past);
     let asked = |name: &str| server.asked().iter().filter(|a| a.name == name).count();
     let counts = || (asked("gone.test."), board.get(Counter::Probes));
+    // One that is older still never knew it.
+    let oldest = board.join(50, 1).unwrap();
     let (old, new) = (board.join(100, 3).unwrap(), board.join(200, 4).unwrap());
     run_for(&plan, board, &env, 500).await;
     let before = counts();
@@ -213,6 +217,7 @@ async fn what_no_child_uses_is_given_up() {
     assert_eq!(counts(), end);
     assert!(asked("app.test.") > others);
     new.leave();
+    oldest.leave();
     accepting.abort();
 }
 
