@@ -127,7 +127,8 @@ pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
         return answered(event, truth);
     }
     let proxy = (502..=504).contains(&event.status);
-    if proxy && is_outage(event, truth) {
+    // 500: a member that DNS has not answered for yet is all that is left, and httpd looks its name up.
+    if (proxy || event.status == 500) && is_outage(event, truth) {
         return Verdict::Outage;
     }
     if proxy && event.post && troubled(event, noted, truth) {
@@ -149,7 +150,10 @@ pub fn judge(event: &Event, noted: Noted, truth: &Truth) -> Verdict {
 
 /// No member is left, or the only address of one is not known because DNS fails.
 fn is_outage(event: &Event, truth: &Truth) -> bool {
-    let mut felt = truth.felt(event.name(), event.start, event.end, RECOVERY);
+    // Nobody finds out that it is over while the leader stands still.
+    let from = event.start.saturating_sub(RECOVERY);
+    let after = RECOVERY + truth.stopped(from, event.end);
+    let mut felt = truth.felt(event.name(), event.start, event.end, after);
     let unknown = event.pool == Pool::Plain;
     felt.any(|t| t.all || unknown && truth.may_be_unknown(PLAIN, event.start))
 }
@@ -363,7 +367,7 @@ mod tests {
         };
         assert!(is_wrong(&verdict(&other, true, &truth)));
         let late = Event {
-            end: 20_000,
+            end: 21_000,
             ..event(200, None)
         };
         assert!(is_wrong(&verdict(&late, true, &truth)));

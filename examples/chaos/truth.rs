@@ -3,6 +3,7 @@
 use crate::action::{Action, At, Edition, Harm, Spots};
 use crate::schedule::pool_of;
 use crate::site::{APP, HTTP2, NAMES, PLAIN, TLS};
+use std::collections::BTreeMap;
 
 /// A stretch of time; without an end it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,9 @@ pub struct Truth {
     stops: Vec<(Span, bool)>,
     pub reloads: Vec<At>,
     pub edition: Edition,
+    /// When a reload last gave a member another name, or brought it back: what is known of that name may be from long
+    /// ago, and stays in force while DNS fails.
+    renamed: BTreeMap<usize, At>,
     /// Member that is disabled, and since when it is, or none is; `None`: an edit may have failed.
     pub disabled: Option<(Option<usize>, At)>,
     /// Since when there is a member of run time.
@@ -82,6 +86,7 @@ impl Truth {
             stops: Vec::new(),
             reloads: Vec::new(),
             edition: Edition::FIRST,
+            renamed: BTreeMap::new(),
             disabled: Some((None, 0)),
             grown: None,
             stalls: Vec::new(),
@@ -124,7 +129,11 @@ impl Truth {
                 self.disabled = Some((None, at));
                 self.grown = None;
                 if let Some(edition) = edition {
+                    let before: Vec<_> = self.members().collect();
                     self.edition = edition.clone();
+                    let now: Vec<_> = self.members().collect();
+                    let new = now.iter().filter(|member| !before.contains(member));
+                    self.renamed.extend(new.map(|(name, _)| (*name, at)));
                 }
             }
             Action::Disable(name) => self.disabled = Some((Some(*name), at)),
@@ -188,7 +197,10 @@ impl Truth {
             return None;
         }
         let removed = places[listed + 1].0;
-        let due = self.known(name, removed);
+        let mut due = self.known(name, removed);
+        if let Some(renamed) = self.renamed.get(&name).filter(|at| **at <= start) {
+            due = due.max(self.known(name, *renamed));
+        }
         (start > due).then(|| start - due)
     }
 
@@ -197,11 +209,16 @@ impl Truth {
         let ttl = At::from(NAMES[name].ttl) * 1_000;
         let mut due = changed + ttl + 1_000 + GRACE;
         let mine = |f: &&Fault| f.name.is_none_or(|n| n == name);
+        // The next try may be as far away as the failure was long; one that begins before it goes on with it.
+        let (mut began, mut tried) = (0, 0);
         for fault in self.faults.iter().filter(mine) {
-            if fault.span.meets(changed.saturating_sub(1_000), due, 8_000) {
-                // The next try may be as far away as the failure was long.
-                let over = fault.span.to.unwrap_or(At::MAX / 16);
-                due = due.max(over + (over - fault.span.from) * 5 / 4 + 3_000);
+            if fault.span.from > tried {
+                began = fault.span.from;
+            }
+            let over = fault.span.to.unwrap_or(At::MAX / 16);
+            tried = tried.max(over + ((over - began) * 5 / 4).min(36_000) + 3_000);
+            if fault.span.from <= due && tried >= changed.saturating_sub(1_000) {
+                due = due.max(tried);
             }
         }
         for (span, _) in self.stops.iter().filter(|(_, leads)| *leads) {
@@ -290,83 +307,4 @@ impl Truth {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use live_kit::Fault as Dns;
-
-    #[test]
-    fn removed_addresses() {
-        let mut truth = Truth::new();
-        assert_eq!(truth.stale(0, 0, 100, 100), None);
-        assert_eq!(truth.stale(0, 1, 100, 100), Some(100));
-        assert_eq!(truth.stale(0, 1, 9_000, 9_900), Some(9_000));
-        truth.note(10_000, &Action::Place(0, Spots::Second));
-        assert_eq!(truth.stale(0, 1, 10_001, 10_001), None);
-        // It began before the move and was answered, perhaps by a second attempt, after it.
-        assert_eq!(truth.stale(0, 1, 9_000, 10_001), None);
-        assert_eq!(truth.stale(0, 0, 12_250, 12_250), None);
-        assert_eq!(truth.stale(0, 0, 12_260, 12_260), Some(10));
-        truth.stall(11_500, 50);
-        assert_eq!(truth.stale(0, 0, 12_300, 12_300), None);
-        truth.note(11_000, &Action::KillLeader);
-        assert_eq!(truth.stale(0, 0, 12_260, 12_260), None);
-        truth.note(20_000, &Action::Place(0, Spots::Both));
-        assert_eq!(truth.stale(0, 0, 20_000, 20_000), None);
-    }
-
-    #[test]
-    fn changes_while_dns_fails() {
-        let mut truth = Truth::new();
-        truth.note(9_000, &Action::Fault(None, Dns::ServFail, false));
-        truth.note(10_000, &Action::Place(0, Spots::Second));
-        assert_eq!(truth.stale(0, 0, 60_000, 60_000), None);
-        truth.note(13_000, &Action::FaultOver(None));
-        assert_eq!(truth.known(0, 10_000), 13_000 + 5_000 + 3_000);
-        assert!(!truth.dns_is_calm(0, 20_000) && truth.dns_is_calm(0, 24_000));
-    }
-
-    #[test]
-    fn troubles_are_felt_in_their_pool() {
-        let mut truth = Truth::new();
-        truth.note(1_000, &Action::Harm(0, Spots::Both, Harm::Vanish));
-        assert_eq!(truth.felt(3, 5_000, 5_100, 0).count(), 1);
-        assert_eq!(truth.felt(5, 5_000, 5_100, 0).count(), 0);
-        truth.note(6_000, &Action::Heal(0));
-        assert_eq!(truth.felt(3, 7_000, 7_100, 0).count(), 0);
-        assert_eq!(truth.felt(3, 7_000, 7_100, 1_500).count(), 1);
-    }
-
-    #[test]
-    fn the_link_and_what_it_leads_to() {
-        let mut truth = Truth::new();
-        truth.note(1_000, &Action::Harm(0, Spots::Both, Harm::Vanish));
-        truth.note(2_000, &Action::LinkDown);
-        truth.note(2_100, &Action::Heal(0));
-        assert!(truth.felt(0, 3_000, 3_000, 0).all(|t| t.all));
-        assert!(truth.felt(PLAIN, 3_000, 3_000, 0).any(|t| t.all));
-        assert!(!truth.dns_is_calm(2, 3_000));
-        truth.note(3_500, &Action::LinkUp);
-        assert_eq!(truth.felt(0, 4_000, 4_000, 0).count(), 0);
-        assert!(truth.may_be_unknown(0, 6_000) && !truth.may_be_unknown(0, 7_000));
-    }
-
-    #[test]
-    fn a_leader_that_stands_still() {
-        let mut truth = Truth::new();
-        truth.note(10_000, &Action::StopLeader(4_000));
-        truth.note(11_000, &Action::Place(0, Spots::Second));
-        assert_eq!(truth.known(0, 11_000), 17_000);
-        assert_eq!(truth.stopped(12_000, 20_000), 2_000);
-        assert!(truth.leaderless(14_900, 1_000) && !truth.leaderless(15_100, 1_000));
-        truth.note(20_000, &Action::StopChild(1, 500));
-        assert!(!truth.leaderless(20_100, 1_000));
-    }
-
-    #[test]
-    fn reloads_enable_members() {
-        let mut truth = Truth::new();
-        truth.note(1, &Action::Disable(2));
-        truth.note(2, &Action::Reload(None));
-        assert_eq!(truth.disabled, Some((None, 2)));
-    }
-}
+mod tests;
