@@ -200,7 +200,6 @@ impl Mark {
         // A member that was out until DNS answered is told of only when that is in vain.
         let quiet =
             lack == Some(Lack::Awaited) || verdict == Verdict::In && known == Some(Known::Nothing);
-        let loud = loud && !quiet;
         let in_vain =
             lack == Some(Lack::Unresolved) && known.is_some_and(|known| known != Known::Unresolved);
         let clean = clock::now_ms() >= kept;
@@ -221,6 +220,12 @@ impl Mark {
             let words = "no longer the last resort";
             let states = ["last resort", "up"];
             say(child, entry, loud, Level::Notice, words, states);
+        } else if changed && news && quiet {
+            let words = match verdict {
+                Verdict::Out => "gets no request until DNS has answered",
+                _ => "DNS has answered",
+            };
+            log!(Level::Debug, "worker {}: {words}", entry.planned.label);
         } else if changed && news || in_vain {
             self.say(child, entry, lack, loud, lost);
         } else if changed {

@@ -124,6 +124,7 @@ fn in_a_balancer() {
             .expect(DOWN)
             // A request that had chosen the member at that instant: httpd sends it to the other one.
             .expect("AH01114")
+            .expect("AH00940")
             .start();
         wait_known(&httpd, "one.test");
         wait_known(&httpd, "two.test");
