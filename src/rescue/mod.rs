@@ -89,6 +89,10 @@ fn failed_attempt(
     if outcome.status != SERVER_ERROR {
         child.kick_worker(worker);
     }
+    let group = child.group_of(worker);
+    if let Some(group) = group {
+        child.let_awaited_in(group, worker);
+    }
     let history = r.make_history();
     history.add_run(outcome.turn);
     history.note_body(over.saved.has_body());
@@ -112,7 +116,7 @@ fn failed_attempt(
         worker,
         over,
         failure,
-        group: child.group_of(worker),
+        group,
         status: outcome.status,
         http2: outcome.http2.is_some(),
     };

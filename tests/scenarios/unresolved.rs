@@ -1,9 +1,10 @@
 //! Workers whose name DNS has never resolved: no request is sent there, and none waits for a look-up.
 
+use crate::common::noted::is_from;
 use crate::common::pool::*;
 use crate::common::status::*;
 use crate::common::*;
-use live_kit::{Fault, MANAGER, Mpm, World, eventually, pause, scenario_within};
+use live_kit::{Backend, Fault, Httpd, MANAGER, Mpm, World, eventually, pause, scenario_within};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -113,6 +114,24 @@ fn nobody_waits_for_dns() {
     });
 }
 
+/// A reload brings the second member, for which DNS answers after 4 seconds.
+fn with_new_member(w: &mut World, mpm: Mpm, a: &Backend) -> Httpd {
+    let section =
+        |member| format!("<Proxy balancer://pool>\nBalancerMember {member} live=on\n</Proxy>");
+    let one = format!(
+        "ProxyLiveResolver system timeout=9s attempts=1\n{PAGES}\n{}\nProxyPass / balancer://pool/",
+        section(ONE)
+    );
+    let builder = troubled(w.httpd().mpm(mpm).live(&one));
+    let mut httpd = builder.expect("TTL").start();
+    wait_known(&httpd, "one.test");
+    wait_probed(&[a]);
+    w.dns.fail("two.test", Fault::Late(Duration::from_secs(4)));
+    httpd.reconfigure(|builder| builder.live(&section(TWO)));
+    httpd.graceful();
+    httpd
+}
+
 /// DNS is slow when a reload brings a member: no request waits for its first look-up, which httpd would do in each of
 /// them, and nothing is told of it.
 #[test]
@@ -121,20 +140,7 @@ fn a_new_member_awaits_its_first_answer() {
         scenario_within(LIMIT, |w: &mut World| {
             let (a, b) = backends();
             set_members(w);
-            let section = |member| {
-                format!("<Proxy balancer://pool>\nBalancerMember {member} live=on\n</Proxy>")
-            };
-            let one = format!(
-                "ProxyLiveResolver system timeout=9s attempts=1\n{PAGES}\n{}\nProxyPass / balancer://pool/",
-                section(ONE)
-            );
-            let builder = w.httpd().mpm(mpm).live(&one);
-            let mut httpd = builder.expect("TTL").start();
-            wait_known(&httpd, "one.test");
-            wait_probed(&[&a]);
-            w.dns.fail("two.test", Fault::Late(Duration::from_secs(4)));
-            httpd.reconfigure(|builder| builder.live(&section(TWO)));
-            httpd.graceful();
+            let httpd = with_new_member(w, mpm, &a);
             let load = httpd.load().clients(2).run(Duration::from_secs(1));
             load.assert_clean(QUICK);
             let starting = (
@@ -147,6 +153,22 @@ fn a_new_member_awaits_its_first_answer() {
             wait_probed(&[&b]);
             eventually(BACK, || used(&httpd) == ["A", "B"]);
             assert_eq!(httpd.logged(&format!("worker {TWO}: ")), 0);
+        });
+    }
+}
+
+/// A request fails at the only member that DNS has answered for: it is tried once more at the other one, and waits for
+/// httpd's look-up there.
+#[test]
+fn a_failed_request_meets_one_that_awaits_dns() {
+    for mpm in [Mpm::Event, Mpm::Prefork] {
+        scenario_within(LIMIT, |w: &mut World| {
+            let (a, _b) = backends();
+            set_members(w);
+            let httpd = with_new_member(w, mpm, &a);
+            let reply = httpd.get("/?die=close&at=A");
+            assert_eq!((reply.status, a.died()), (200, 1));
+            is_from(&reply, "B");
         });
     }
 }

@@ -7,10 +7,12 @@ use crate::adopt::gather::Planned;
 use crate::adopt::groups::Group;
 use crate::adopt::request::Over;
 use crate::adopt::wire::Watched;
-use crate::board::{Kick, RescueCount};
+use crate::board::{Kick, Known, RescueCount};
 use crate::ffi::clock;
+use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::ffi::request::Request;
+use crate::log;
 use crate::logic::addr::Addr;
 use crate::logic::retry;
 
@@ -141,6 +143,26 @@ impl Child {
             |w: &Worker| w.is_usable() || (w.is_open() && !w.is_failed() && self.is_provoked(*w));
         let mut others = group.members().map(|(w, _)| w);
         others.any(|w| w != worker && usable(&w))
+    }
+
+    /// Members that are out only until DNS has answered for them take requests when no other one does, as they do when
+    /// all await DNS: httpd looks the name up. The leader puts them back, unless DNS has answered.
+    pub fn let_awaited_in(&self, group: &Group, worker: Worker) {
+        if self.has_other_member(group, worker) {
+            return;
+        }
+        for (other, at) in group.members() {
+            let entry = at.and_then(|at| self.entries.get(at));
+            let awaited = entry.is_some_and(|e| self.decided(e) == Some(Known::Nothing));
+            let out = other.is_open() && other.is_failed() && !other.is_hchecked();
+            if awaited && out && other.set_failed(false) {
+                let label = entry.map_or("", |entry| entry.planned.label.as_str());
+                log!(
+                    Level::Debug,
+                    "worker {label}: DNS has not answered, but no other member can take a request that failed"
+                );
+            }
+        }
     }
 
     /// Whether a request at this worker's `peer` could be answered elsewhere: not where probes fail as well, even
