@@ -17,6 +17,7 @@ fn main() {
         "hold.h",
         "handler.c",
         "source.c",
+        "reload.c",
         "source.h",
     ] {
         println!("cargo:rerun-if-changed=src/ffi/{file}");
@@ -152,6 +153,7 @@ fn shim(flags: &Flags) {
             "src/ffi/hold.c",
             "src/ffi/handler.c",
             "src/ffi/source.c",
+            "src/ffi/reload.c",
         ])
         .std("gnu99")
         .warnings(true);

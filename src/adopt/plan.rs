@@ -1,6 +1,7 @@
 //! What the parent decides in post_config: which workers are live, and their slots on the board.
 
 use std::collections::{HashMap, HashSet};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,9 +17,11 @@ use crate::ffi::eventfd::Bell;
 use crate::ffi::futex;
 use crate::ffi::lock::LockFile;
 use crate::ffi::proxy::Server;
+use crate::ffi::reload;
 use crate::ffi::shm;
 use crate::logic::epochs::Living;
 use crate::logic::event::Event;
+use crate::logic::reload::Patience;
 use crate::monitor::probe;
 use crate::monitor::run::Plan as MonitorPlan;
 
@@ -272,6 +275,16 @@ pub fn restore(main: Server) {
     }
     if let Some(plan) = PLAN.lock().as_ref() {
         marks::before_children(plan);
+    }
+}
+
+/// The last thing before a graceful restart goes on: waits a moment for children that are ending, see
+/// [`Patience`]. With this module their ends take longer, by the end of a thread.
+pub fn await_ends() {
+    const TICK: Duration = Duration::from_micros(500);
+    let mut patience = Patience::new(clock::now_ms());
+    while patience.waits(reload::children(), clock::now_ms()) {
+        thread::sleep(TICK);
     }
 }
 

@@ -142,6 +142,9 @@ unsafe extern "C" fn post_config_late(
     }
     guard("post_config", OK, || {
         plan::restore(Server::new(main));
+        if plan::is_made() {
+            plan::await_ends();
+        }
         OK
     })
 }

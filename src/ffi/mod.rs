@@ -19,6 +19,7 @@ pub mod log;
 pub mod module;
 pub mod params;
 pub mod proxy;
+pub mod reload;
 pub mod request;
 pub mod shm;
 mod source;

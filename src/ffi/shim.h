@@ -154,4 +154,7 @@ void live_env_addr(request_rec *r, const char *addr);
 void live_env_attempts(request_rec *r, int attempts);
 void live_env_rescue(request_rec *r, const char *reason);
 
+/* reload.c: the children of the generation before the running one, and how many of them have ended. */
+void live_reload_children(int *all, int *ended);
+
 #endif

@@ -16,6 +16,7 @@ pub mod name;
 pub mod pace;
 pub mod record;
 pub mod redact;
+pub mod reload;
 pub mod rescues;
 pub mod resolvconf;
 pub mod retry;

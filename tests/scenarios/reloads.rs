@@ -3,7 +3,7 @@
 use crate::common::processes::*;
 use crate::common::*;
 use live_kit::{
-    Httpd, Mpm, World, descriptors, memory_kib, pause, scenario, scenario_within, threads,
+    Httpd, Mpm, Signal, World, descriptors, memory_kib, pause, scenario, scenario_within, threads,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -187,5 +187,43 @@ fn mod_proxy_goes_and_comes_back() {
             after_ttl(Instant::now(), 1);
             all_children_use(&httpd, "/", if ip == IP_A { "A" } else { "B" });
         }
+    });
+}
+
+/// httpd starts new children in the places of those that have ended, and sleeps a second when it finds none: idle ones
+/// have ended when it looks. Stock event finds none in every other reload, and prefork did with the module's threads.
+fn no_second_without_children(w: &mut World, mpm: Mpm) {
+    const ROUNDS: usize = 12;
+    let (_a, _b) = backends();
+    set_app(w, &[IP_A]);
+    let builder = w.httpd().mpm(mpm).children(4);
+    let mut httpd = start_following(builder.live(&format!("{}{FOLLOW}", spare(mpm))));
+    let mut late = 0;
+    for _ in 0..ROUNDS {
+        let old = httpd.children();
+        let begin = Instant::now();
+        httpd.signal(httpd.pid(), Signal::USR1);
+        while httpd.children().iter().all(|pid| old.contains(pid)) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "no new child");
+            pause(0.002);
+        }
+        late += usize::from(begin.elapsed() > Duration::from_millis(500));
+        reload(&mut httpd);
+    }
+    println!("figure: {mpm:?}: {late} of {ROUNDS} reloads without a child for half a second");
+    assert!(late <= 2, "{late} of {ROUNDS}");
+}
+
+#[test]
+fn no_second_without_children_event() {
+    scenario_within(LIMIT, |w: &mut World| {
+        no_second_without_children(w, Mpm::Event)
+    });
+}
+
+#[test]
+fn no_second_without_children_prefork() {
+    scenario_within(LIMIT, |w: &mut World| {
+        no_second_without_children(w, Mpm::Prefork)
     });
 }
