@@ -3,7 +3,7 @@
 use crate::common::noted::*;
 use crate::common::pool::*;
 use crate::common::*;
-use live_kit::{Mode, Request, World, eventually, scenario};
+use live_kit::{Mode, Request, World, eventually, pause, scenario};
 use std::fs;
 
 /// A page of this server, and one that a backend gives and that is rescued on its way.
@@ -160,10 +160,13 @@ fn rewritten_requests() {
         b.forget();
         let mut pending = send_all(&httpd, &get_to("one", "/rules/dead"), 2);
         pending.extend(send_all(&httpd, &get_to("one", "/old/dead"), 2));
-        pending.extend(send_all(&httpd, &Request::get("/plain/dead"), 8));
+        // One child may get them all; it takes the other address for connections some time later.
+        pending.extend(send_all(&httpd, &Request::get("/plain/dead"), 4));
+        pause(0.3);
+        pending.extend(send_all(&httpd, &Request::get("/plain/dead"), 4));
         eventually(SOON, || receivers(&[&a, &b], "/dead").len() == 12);
         let waiting = receivers(&[&a], "/dead").len();
-        assert!((5..12).contains(&waiting), "{waiting} wait for A");
+        assert!((5..=12).contains(&waiting), "{waiting} wait for A");
         w.vanish(IP_A);
         answers_of(pending).iter().for_each(|r| is_from(r, "B"));
         assert_eq!(receivers(&[&b], "/dead").len(), 12);
