@@ -192,7 +192,10 @@ impl Mark {
                     || entry.planned.member && (observe::speaks(child) || !child.has_newest(entry))
             }
         };
-        let changed = worker.set_failed(verdict == Verdict::Out);
+        // A request that had no other member may have let it in, and httpd asks once more when it has connected.
+        let awaited = lack == Some(Lack::Awaited) && self.lack == lack;
+        let let_in = awaited && verdict == Verdict::Out && !news;
+        let changed = !let_in && worker.set_failed(verdict == Verdict::Out);
         let leads = role == Role::Leads;
         let known = child
             .decided(entry)

@@ -128,7 +128,12 @@ fn with_new_member(w: &mut World, mpm: Mpm, a: &Backend) -> Httpd {
     wait_probed(&[a]);
     w.dns.fail("two.test", Fault::Late(Duration::from_secs(4)));
     httpd.reconfigure(|builder| builder.live(&section(TWO)));
+    let old = httpd.children();
     httpd.graceful();
+    // Old children do not know it.
+    eventually(PATIENCE, || {
+        !httpd.children().iter().any(|pid| old.contains(pid))
+    });
     httpd
 }
 

@@ -146,7 +146,7 @@ impl Child {
     }
 
     /// Members that are out only until DNS has answered for them take requests when no other one does, as they do when
-    /// all await DNS: httpd looks the name up. The leader puts them back, unless DNS has answered.
+    /// all await DNS: httpd looks the name up.
     pub fn let_awaited_in(&self, group: &Group, worker: Worker) {
         if self.has_other_member(group, worker) {
             return;
