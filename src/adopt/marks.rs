@@ -192,10 +192,9 @@ impl Mark {
                     || entry.planned.member && (observe::speaks(child) || !child.has_newest(entry))
             }
         };
-        // A request that had no other member may have let it in, and httpd asks once more when it has connected.
-        let awaited = lack == Some(Lack::Awaited) && self.lack == lack;
-        let let_in = awaited && verdict == Verdict::Out && !news;
-        let changed = !let_in && worker.set_failed(verdict == Verdict::Out);
+        // Let in, it must stay in: httpd asks once more when it has connected.
+        let let_in = lack == Some(Lack::Awaited) && child.is_let_in(entry);
+        let changed = worker.set_failed(verdict == Verdict::Out && !let_in);
         let leads = role == Role::Leads;
         let known = child
             .decided(entry)

@@ -36,6 +36,12 @@ impl Child {
         Some(self.board.known(id, tag).0)
     }
 
+    /// Whether a request may meet it although DNS has not answered for it.
+    pub(super) fn is_let_in(&self, entry: &Entry) -> bool {
+        let seat = entry.planned.seat;
+        seat.is_some_and(|(id, tag)| self.board.is_let_in(id, tag))
+    }
+
     /// Leaves on the board what this leader has decided of a worker.
     pub(super) fn leave_known(&self, entry: &Entry, verdict: Verdict, lack: Option<Lack>) {
         let Some((id, tag)) = entry.planned.seat else {

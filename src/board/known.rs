@@ -35,13 +35,16 @@ const ALL: [Known; 7] = [
     Known::Unresolved,
 ];
 const BITS: u32 = 8;
+/// Beside [`Known::Nothing`]: requests may meet it nevertheless, see [`Board::let_in`].
+const LET_IN: u64 = 0x80;
+const CODE: u64 = LET_IN - 1;
 
 impl Board {
     /// What is known of a worker, and since when (monotonic milliseconds); nothing when the slot is another's.
     pub fn known(&self, id: WorkerId, tag: Tag) -> (Known, u64) {
         let word = self.worker_of(id, tag);
         let word = word.map_or(0, |words| words[WORKER_KNOWN].load(Ordering::Relaxed));
-        let known = ALL.get((word & ((1 << BITS) - 1)) as usize);
+        let known = ALL.get((word & CODE) as usize);
         (known.copied().unwrap_or_default(), word >> BITS)
     }
 
@@ -55,6 +58,21 @@ impl Board {
             let code = ALL.iter().position(|k| *k == known).unwrap_or(0) as u64;
             words[WORKER_KNOWN].store(now_ms << BITS | code, Ordering::Relaxed);
         }
+    }
+
+    /// A request had no member but ones that await DNS: this one is not kept out any more until DNS has answered. Any
+    /// child; nothing changes when something is known of it.
+    pub fn let_in(&self, id: WorkerId, tag: Tag) {
+        let nothing = |word: u64| (word & CODE == 0).then_some(word | LET_IN);
+        if let Some(words) = self.worker_of(id, tag) {
+            let _ = words[WORKER_KNOWN].fetch_update(Ordering::Relaxed, Ordering::Relaxed, nothing);
+        }
+    }
+
+    /// Whether [`Board::let_in`] was called since nothing is known of it.
+    pub fn is_let_in(&self, id: WorkerId, tag: Tag) -> bool {
+        let word = self.worker_of(id, tag);
+        word.is_some_and(|words| words[WORKER_KNOWN].load(Ordering::Relaxed) & LET_IN != 0)
     }
 
     /// Whether the configuration `epoch` has this worker. Of one of run time: a leader has taken it up then, and its
@@ -89,6 +107,26 @@ impl Board {
 mod tests {
     use super::super::tests::board;
     use super::*;
+
+    /// Until something is known of it.
+    #[test]
+    fn let_in() {
+        let (board, id, tag) = (board(), WorkerId(0), Tag(7));
+        board.assign_worker(id, tag);
+        assert!(!board.is_let_in(id, tag));
+        board.let_in(id, tag);
+        board.let_in(id, Tag(8));
+        board.set_known(id, tag, Known::Nothing, 3);
+        assert!(board.is_let_in(id, tag) && !board.is_let_in(id, Tag(8)));
+        assert_eq!(board.known(id, tag), (Known::Nothing, 0));
+        for known in [Known::Unresolved, Known::In, Known::Nothing] {
+            board.set_known(id, tag, known, 5);
+            assert!(!board.is_let_in(id, tag), "{known:?}");
+        }
+        board.set_known(id, tag, Known::In, 6);
+        board.let_in(id, tag);
+        assert!(!board.is_let_in(id, tag), "something is known");
+    }
 
     #[test]
     fn what_is_known_and_since_when() {

@@ -9,10 +9,8 @@ use crate::adopt::request::Over;
 use crate::adopt::wire::Watched;
 use crate::board::{Kick, Known, RescueCount};
 use crate::ffi::clock;
-use crate::ffi::log::Level;
 use crate::ffi::proxy::Worker;
 use crate::ffi::request::Request;
-use crate::log;
 use crate::logic::addr::Addr;
 use crate::logic::retry;
 
@@ -139,29 +137,32 @@ impl Child {
     /// Whether another member of its balancer takes requests. One whose error is only provoked counts: it is over
     /// in a moment.
     pub fn has_other_member(&self, group: &Group, worker: Worker) -> bool {
-        let usable =
-            |w: &Worker| w.is_usable() || (w.is_open() && !w.is_failed() && self.is_provoked(*w));
         let mut others = group.members().map(|(w, _)| w);
-        others.any(|w| w != worker && usable(&w))
+        others.any(|w| w != worker && self.takes_requests(w))
     }
 
-    /// Members that are out only until DNS has answered for them take requests when no other one does, as they do when
-    /// all await DNS: httpd looks the name up.
+    fn takes_requests(&self, worker: Worker) -> bool {
+        worker.is_usable() || (worker.is_open() && !worker.is_failed() && self.is_provoked(worker))
+    }
+
+    /// Members that DNS has not answered for take a request that failed when no other one does, as they do when all
+    /// await DNS: httpd looks the name up.
     pub fn let_awaited_in(&self, group: &Group, worker: Worker) {
-        if self.has_other_member(group, worker) {
+        let awaited = |at: Option<usize>| {
+            let entry = at.and_then(|at| self.entries.get(at));
+            entry.filter(|entry| self.decided(entry) == Some(Known::Nothing))
+        };
+        let others = || group.members().filter(|(other, _)| *other != worker);
+        if others().any(|(other, at)| self.takes_requests(other) && awaited(at).is_none()) {
             return;
         }
-        for (other, at) in group.members() {
-            let entry = at.and_then(|at| self.entries.get(at));
-            let awaited = entry.is_some_and(|e| self.decided(e) == Some(Known::Nothing));
-            let out = other.is_open() && other.is_failed() && !other.is_hchecked();
-            if awaited && out && other.set_failed(false) {
-                let label = entry.map_or("", |entry| entry.planned.label.as_str());
-                log!(
-                    Level::Debug,
-                    "worker {label}: DNS has not answered, but no other member can take a request that failed"
-                );
-            }
+        for (other, at) in others() {
+            let entry = awaited(at).filter(|_| other.is_open() && !other.is_hchecked());
+            let Some((id, tag)) = entry.and_then(|entry| entry.planned.seat) else {
+                continue;
+            };
+            self.board.let_in(id, tag);
+            other.set_failed(false);
         }
     }
 
