@@ -148,7 +148,8 @@ fn members_of_run_time() {
         eventually(PATIENCE, || state(&httpd, TWO) == "up");
         httpd.manager("pool").add(ONE);
         httpd.manager("pool").edit(ONE, "w_status_D=0");
-        // Each child finds it by itself.
+        // Before, it is out as soon as the leader looks. Each child finds it by itself.
+        wait_known(&httpd, "one.test");
         eventually(PATIENCE, || {
             let page = json(&httpd);
             page.to_string().contains(ONE) && worker(&page, ONE)["state"] == "up"
