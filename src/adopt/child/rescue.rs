@@ -150,7 +150,9 @@ impl Child {
     pub fn let_awaited_in(&self, group: &Group, worker: Worker) {
         let awaited = |at: Option<usize>| {
             let entry = at.and_then(|at| self.entries.get(at));
-            entry.filter(|entry| self.decided(entry) == Some(Known::Nothing))
+            // A member that is only observed is httpd's.
+            let ours = entry.filter(|entry| !entry.planned.settings.observe);
+            ours.filter(|entry| self.decided(entry) == Some(Known::Nothing))
         };
         let others = || group.members().filter(|(other, _)| *other != worker);
         if others().any(|(other, at)| self.takes_requests(other) && awaited(at).is_none()) {
